@@ -1,0 +1,10 @@
+"""Loads the plugin and the observations; nothing else."""
+
+pytest_plugins = [
+    "qualys_verify.plugin",
+    "fixtures.service",
+    "fixtures.activity",
+    "fixtures.command_line",
+    "fixtures.requests",
+    "fixtures.execution",
+]

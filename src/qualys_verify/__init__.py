@@ -1,0 +1,1 @@
+"""The operations runbook of the Qualys Cloud Agent as an executable pytest suite."""

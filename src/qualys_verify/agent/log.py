@@ -1,0 +1,84 @@
+"""The agent's log: lines into entries (facts: "one header shape with optional parts")."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+
+from qualys_verify.agent.clock import parse_offset
+
+# 2026-03-23 10:11:12.345 -0500 [qualys-cloud-agent.scan][1234]:[Error]:[123456789]:message
+_HEADER = re.compile(
+    r"""
+    ^(?P<date>\d{4}-\d\d-\d\d) [ T] (?P<time>\d\d:\d\d:\d\d) (?:[.,](?P<fraction>\d{1,9}))?
+    \s* (?P<offset>Z|GMT|UTC|[+-]\d\d:?\d\d)?
+    \s* \[(?P<logger>[^\]]*)\] \s* \[(?P<pid>\d+)\]
+    \s* :? \s* \[(?P<level>fatal|critical|error|warning|notice|information|debug|trace)\]
+    \s* :? \s* (?:\[\d+\] \s* : \s*)?
+    (?P<message>.*)$
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of the log.
+
+    `stamp` carries a zone only where the line did; without one it is the target's local time. `level` is
+    in lower case. `body` are the lines without a header that continue the entry: payloads, never read for
+    words.
+    """
+
+    stamp: datetime
+    logger: str
+    level: str
+    message: str
+    body: tuple[str, ...] = field(default=(), compare=False)
+
+    def __str__(self) -> str:
+        """The entry as a line for a reader, without the payload."""
+        return f"{self.stamp.isoformat(' ', 'seconds')} [{self.level}] {self.message}"
+
+
+def parse_log(text: str) -> tuple[Entry, ...]:
+    """All entries of a log's tail, oldest first.
+
+    Lines before the first header belong to an entry that was cut off, and are left out. NUL bytes (a crash
+    leaves them) are dropped. Never raises: what is no header is a continuation.
+    """
+    entries: list[Entry] = []
+    body: list[str] = []
+    for line in text.replace("\0", "").split("\n"):
+        entry = parse_header(line)
+        if entry is None:
+            body.append(line)
+            continue
+        _close(entries, body)
+        entries.append(entry)
+        body = []
+    _close(entries, body)
+    return tuple(entries)
+
+
+def _close(entries: list[Entry], body: Iterable[str]) -> None:
+    """Give the last entry the lines that continued it."""
+    lines = tuple(body)
+    if entries and lines:
+        last = entries[-1]
+        entries[-1] = Entry(last.stamp, last.logger, last.level, last.message, lines)
+
+
+def parse_header(line: str) -> Entry | None:
+    """The entry that a line begins, or None when it is a continuation (or its date is no date)."""
+    match = _HEADER.match(line.rstrip("\r"))
+    if match is None:
+        return None
+    fraction = (match["fraction"] or "0")[:6].ljust(6, "0")
+    try:
+        stamp = datetime.fromisoformat(f"{match['date']}T{match['time']}.{fraction}")
+        if match["offset"]:
+            stamp = stamp.replace(tzinfo=timezone(parse_offset(match["offset"])))
+    except ValueError:
+        return None
+    return Entry(stamp, match["logger"], match["level"].lower(), match["message"])

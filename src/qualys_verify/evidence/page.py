@@ -1,0 +1,135 @@
+"""The HTML report: pytest-html's page, with hosts, steps, observations and transcripts, and every value escaped.
+
+pytest-html puts test ids, cells and environment values into the page as they are. So its cells are written
+anew here and its environment is escaped: what a host or a branch is called stays text. The summary on top
+needs no script.
+"""
+
+from collections.abc import Mapping, MutableSequence
+from html import escape
+from typing import TYPE_CHECKING, Protocol
+
+import jinja2
+import pytest
+from markupsafe import Markup
+
+from qualys_verify.evidence.grid import LIMITS, grid, problems
+from qualys_verify.verdict import Finding, Verdict
+
+if TYPE_CHECKING:
+    from qualys_verify.run import Run
+
+_HEADER = ("Result", "Host", "Step", "Runbook", "Observed", "Looking took")
+_SORTED_BY = ("result", "host", "step", "runbook", "observed", "took")
+
+
+class ReportData(Protocol):
+    """What is used of pytest-html's report."""
+
+    title: str
+    data: Mapping[str, object]
+
+    def set_data(self, key: str, value: object) -> None:
+        """Replace one part of the page's data."""
+
+
+def name_report(config: pytest.Config, run: "Run") -> None:
+    """Have pytest-html write one page that stands by itself into the run's folder, unless `--html` names another."""
+    if not config.pluginmanager.hasplugin("html"):
+        return
+    config.option.self_contained_html = True
+    config.option.htmlpath = config.option.htmlpath or str(run.report)
+
+
+class Page:
+    """pytest-html's hooks. `findings` fills up while the run goes on."""
+
+    def __init__(self, run: "Run", findings: Mapping[str, Finding]) -> None:
+        """Nothing is rendered before pytest-html asks."""
+        self._run = run
+        self._findings = findings
+
+    @pytest.hookimpl
+    def pytest_html_report_title(self, report: ReportData) -> None:
+        """Name the page; and escape the environment, which pytest-html has just collected."""
+        report.title = f"Qualys Cloud Agent runbook, {self._run.started:%Y-%m-%d %H:%M:%S} UTC"
+        report.set_data("environment", _escaped(report.data["environment"], top=True))
+
+    @pytest.hookimpl
+    def pytest_html_results_summary(self, prefix: MutableSequence[str]) -> None:
+        """Hosts by steps, each problem once, and what this evidence does not show."""
+        findings = list(self._findings.values())
+        template = _templates().get_template("summary.html")
+        prefix.append(
+            template.render(
+                run=self._run,
+                grid=grid(findings),
+                problems=problems(findings),
+                count={verdict: sum(item.verdict is verdict for item in findings) for verdict in Verdict},
+                verdicts=list(Verdict),
+                limits=LIMITS,
+            ),
+        )
+
+    @pytest.hookimpl
+    def pytest_html_results_table_header(self, cells: MutableSequence[str]) -> None:
+        """Columns for what a reader of the runbook looks for."""
+        cells[:] = [
+            f'<th class="sortable" data-column-type="{key}">{name}</th>'
+            for key, name in zip(_SORTED_BY, _HEADER, strict=True)
+        ]
+
+    @pytest.hookimpl
+    def pytest_html_results_table_row(self, report: pytest.TestReport, cells: MutableSequence[str]) -> None:
+        """The row of a finding; of anything else only its escaped id."""
+        finding = self._findings.get(report.nodeid)
+        result = cells[0]
+        values = ("", "", report.nodeid, "", "") if finding is None else _values(finding)
+        cells[:] = [result, *map(_cell, _SORTED_BY[1:], values)]
+
+    @pytest.hookimpl
+    def pytest_html_results_table_html(self, report: pytest.TestReport, data: MutableSequence[str]) -> None:
+        """Below the row: why, what to do, and the transcript of every command and reading that it rests on."""
+        finding = self._findings.get(report.nodeid)
+        if finding is None:
+            return
+        parts = [
+            finding.reason,
+            "" if finding.verdict is Verdict.COMPLIANT else finding.remedy,
+            finding.transcript,
+        ]
+        data[:] = [escape("\n\n".join(part for part in parts if part))]
+
+
+def _values(finding: Finding) -> tuple[str, ...]:
+    return (
+        finding.target,
+        finding.step,
+        finding.title,
+        finding.observed or finding.reason,
+        f"{finding.took:.1f} s",
+    )
+
+
+def _cell(key: str, value: str) -> str:
+    return f'<td class="col-{key}">{escape(value)}</td>'
+
+
+def _escaped(value: object, *, top: bool = False) -> object:
+    """Environment values for pytest-html, which makes HTML of them; it treats only the outermost keys as text."""
+    if isinstance(value, Mapping):
+        return {key if top else escape(str(key)): _escaped(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_escaped(inner) for inner in value]
+    return escape(str(value))
+
+
+def _templates() -> jinja2.Environment:
+    templates = jinja2.Environment(
+        loader=jinja2.PackageLoader("qualys_verify.evidence"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters["css"] = lambda verdict: Markup(str(verdict).replace(" ", "-")) if verdict else "none"  # noqa: S704  # one of four names
+    return templates

@@ -1,0 +1,92 @@
+"""The end of a run on the terminal: hosts by steps, each problem once."""
+
+from collections.abc import Sequence
+from io import StringIO
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from qualys_verify.evidence.grid import LIMITS, Grid, Problem, grid, problems
+from qualys_verify.verdict import Finding, Verdict
+
+_STYLES = {
+    Verdict.COMPLIANT: "green",
+    Verdict.NON_COMPLIANT: "bold red",
+    Verdict.INCONCLUSIVE: "bold yellow",
+    Verdict.NOT_APPLICABLE: "dim",
+}
+# So many hosts are named with a problem, and so many rows are shown; the report has them all.
+_HOSTS_NAMED = 5
+_ROWS_SHOWN = 40
+
+
+def render(findings: Sequence[Finding], note: str, *, width: int, colour: bool) -> str:
+    """The summary as text, with ANSI colours or without."""
+    out = StringIO()
+    console = Console(
+        file=out, width=width, force_terminal=colour, no_color=not colour, highlight=False, emoji=False
+    )
+    console.print(_summary(findings, note))
+    return out.getvalue()
+
+
+def _summary(findings: Sequence[Finding], note: str) -> RenderableType:
+    parts: list[RenderableType] = [_grid(grid(findings)), _legend(), Text()]
+    parts += [_problem(problem) for problem in problems(findings)]
+    parts += [Text(LIMITS, style="dim"), Text(note, style="bold")] if note else [Text(LIMITS, style="dim")]
+    return Group(*parts)
+
+
+def _grid(content: Grid) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("step", overflow="ellipsis", no_wrap=True)
+    for step in content.steps:
+        table.add_column(step, justify="center", no_wrap=True)
+    for host, verdicts in content.rows[:_ROWS_SHOWN]:
+        table.add_row(Text(host), *map(_cell, verdicts))
+    if len(content.rows) > _ROWS_SHOWN:
+        table.add_row(Text(f"and {len(content.rows) - _ROWS_SHOWN} more hosts: see the report"))
+    return table
+
+
+def _cell(verdict: Verdict | None) -> Text:
+    return Text(verdict.symbol, style=_STYLES[verdict]) if verdict else Text(" ")
+
+
+def _legend() -> Text:
+    text = Text()
+    for verdict in Verdict:
+        text.append(f"{verdict.symbol} ", style=_STYLES[verdict]).append(f"{verdict.value}   ", style="dim")
+    return text
+
+
+def _problem(problem: Problem) -> RenderableType:
+    head = Text()
+    head.append(
+        f"{problem.verdict.symbol} step {problem.step} {problem.verdict.value}",
+        style=_STYLES[problem.verdict],
+    )
+    head.append(f" on {_hosts(problem.hosts)}")
+    lines: list[RenderableType] = [head]
+    if problem.title:
+        lines.append(_line("runbook:", problem.title))
+    lines.append(_line("observed:", problem.observed))
+    if problem.remedy:
+        lines.append(_line("do:", problem.remedy))
+    return Group(*lines, Text())
+
+
+def _line(label: str, text: str) -> RenderableType:
+    row = Table.grid(padding=(0, 1, 0, 0))
+    row.add_column(width=9, style="dim")
+    row.add_column()
+    row.add_row(label, Text(text))
+    return Padding(row, (0, 0, 0, 2))
+
+
+def _hosts(hosts: Sequence[str]) -> str:
+    named = ", ".join(hosts[:_HOSTS_NAMED])
+    more = len(hosts) - _HOSTS_NAMED
+    return f"{named} and {more} more" if more > 0 else named

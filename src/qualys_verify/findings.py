@@ -1,0 +1,96 @@
+"""From pytest's reports to findings: the verdict on one sentence of the runbook for one host."""
+
+import inspect
+import re
+
+import pytest
+
+from qualys_verify.fleet import Fleet
+from qualys_verify.observation import FLEET, Sighting, plan
+from qualys_verify.targets import Target
+from qualys_verify.verdict import Finding, Verdict
+
+_TITLE = re.compile(r"Step (?P<step>[\d.]+): (?P<title>.+)", re.DOTALL)
+
+
+def finding_of(item: pytest.Item, report: pytest.TestReport) -> Finding | None:
+    """The finding of a test's report; None for phases that decide nothing, and for tests that are not of the runbook."""
+    target = target_of(item)
+    if target is None or not isinstance(item, pytest.Function) or report.when == "teardown":
+        return None
+    if report.when == "setup" and report.passed:
+        return None
+    fleet = item.config.stash[FLEET]
+    step, title, remedy = sentence_of(item)
+    verdict = _verdict(report)
+    return Finding(
+        nodeid=report.nodeid,
+        target=target.id,
+        step=step,
+        title=title,
+        remedy=remedy,
+        verdict=verdict,
+        observed=_observed(item, fleet, target),
+        reason=_reason(report, verdict),
+        transcript=_transcript(item, fleet, target),
+        took=sum(sighting.took for sighting in _sightings(item, fleet, target)),
+    )
+
+
+def target_of(item: pytest.Item) -> Target | None:
+    """The host that a test is about, or None."""
+    callspec = getattr(item, "callspec", None)
+    found = callspec.params.get("target") if callspec else None
+    return found if isinstance(found, Target) else None
+
+
+def sentence_of(item: pytest.Function) -> tuple[str, str, str]:
+    """Step number, sentence and remedy out of a test's docstring: `Step 1: …`, a blank line, `If not: …`."""
+    first, _, rest = inspect.cleandoc(item.function.__doc__ or "").partition("\n\n")
+    match = _TITLE.match(first)
+    remedy = " ".join(rest.split()).removeprefix("If not: ")
+    if match is None:
+        return "", " ".join(first.split()) or item.originalname, remedy
+    return match["step"], " ".join(match["title"].split()), remedy
+
+
+def _verdict(report: pytest.TestReport) -> Verdict:
+    if report.passed:
+        return Verdict.COMPLIANT
+    if report.skipped:
+        return Verdict.NOT_APPLICABLE
+    return Verdict.NON_COMPLIANT if report.when == "call" else Verdict.INCONCLUSIVE
+
+
+def _reason(report: pytest.TestReport, verdict: Verdict) -> str:
+    """Why the verdict is not compliant, in one line."""
+    if verdict is Verdict.COMPLIANT:
+        return ""
+    if isinstance(report.longrepr, tuple):
+        return report.longrepr[2].removeprefix("Skipped: ")
+    crash = getattr(report.longrepr, "reprcrash", None)
+    text = crash.message if crash else report.longreprtext
+    return text.strip().split("\n")[0].removeprefix("AssertionError: ").removeprefix("Failed: ")
+
+
+def _sightings(item: pytest.Function, fleet: Fleet, target: Target) -> list[Sighting]:
+    """The sightings that a test rests on, in the order in which they were made."""
+    return [fleet.sighting(target, observation.name) for observation in plan(item.fixturenames)]
+
+
+def _observed(item: pytest.Function, fleet: Fleet, target: Target) -> str:
+    """What the test was handed: the values that it names itself."""
+    names = inspect.signature(item.function).parameters
+    found = (fleet.sighting(target, name) for name in names if plan([name]))
+    return "; ".join(
+        str(sighting.value if sighting.reason is None else sighting.reason) for sighting in found
+    )
+
+
+def _transcript(item: pytest.Function, fleet: Fleet, target: Target) -> str:
+    """Every reading and every command that the test rests on."""
+    parts = []
+    for sighting in _sightings(item, fleet, target):
+        parts += [f"reading {reading}" for reading in sighting.record.readings]
+        parts += map(str, sighting.record.replies)
+    return "\n\n".join(parts)

@@ -1,0 +1,264 @@
+"""A host while it is being observed: commands, privilege, waiting, and the record of all of it."""
+
+import re
+import shlex
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+from threading import Lock
+
+from qualys_verify.agent.clock import HostClock, parse_clock
+from qualys_verify.agent.layout import Layout
+from qualys_verify.reasons import Denied, Inconclusive, NotApplicable
+from qualys_verify.settings import Settings
+from qualys_verify.targets import Target
+from qualys_verify.transport import Reply, Transport
+
+_SUDO_MISSING = re.compile(
+    r"sudo: (?:not found|command not found|No such file)|Unknown command: sudo", re.IGNORECASE
+)
+_SUDO_DENIED = re.compile(
+    r"^sudo: .*(?:password is required|terminal is required|may not run|must have a tty|no tty present)"
+    r"|^Sorry, user .* (?:is not allowed|may not run)"
+    r"|is not (?:in the sudoers file|allowed to (?:run|execute))",
+    re.IGNORECASE | re.MULTILINE,
+)
+_NO_PERMISSION = re.compile(r"Permission denied|Operation not permitted", re.IGNORECASE)
+_NO_SUCH_FILE = re.compile(r"No such file or directory|Not a directory", re.IGNORECASE)
+
+_CLOCK = "date '+%s %z'; date -d \"@$(($(date +%s) - 86400))\" '+%s %z' 2>/dev/null || true"
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command for a target; `as_root` puts `sudo -n` before exactly it, where the login is not root already."""
+
+    argv: tuple[str, ...]
+    as_root: bool = False
+
+
+def user(*argv: str) -> Command:
+    """A command that any login may run."""
+    return Command(argv)
+
+
+def root(*argv: str) -> Command:
+    """A command that needs root: the agent's files cannot even be seen otherwise (facts, section 2)."""
+    return Command(argv, as_root=True)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who answered (the first look at every host).
+
+    `installation` tells machines apart whatever name they are reached by, cloned ones included.
+    """
+
+    uid: int
+    hostname: str
+    kernel: str
+    clock: HostClock
+    uptime: timedelta
+    machine_id: str
+    boot_id: str
+
+    @property
+    def installation(self) -> tuple[str, str, str]:
+        """Equal for two targets that are the same running machine."""
+        return self.machine_id, self.boot_id, self.hostname
+
+    def __str__(self) -> str:
+        """What the report shows as observed."""
+        return f"{self.hostname}, kernel {self.kernel}, clock {self.clock.now:%Y-%m-%d %H:%M:%S} UTC"
+
+
+class Claims:
+    """Which machine is triggered under which name: one that is listed under two is not triggered twice."""
+
+    def __init__(self) -> None:
+        """No machine is claimed yet."""
+        self._lock = Lock()
+        self._owners: dict[object, str] = {}
+
+    def claim(self, machine: object, target_id: str) -> str:
+        """Claim a machine; returns the id of the target that owns it now."""
+        with self._lock:
+            return self._owners.setdefault(machine, target_id)
+
+
+@dataclass
+class Record:
+    """What is written down while one observation is made."""
+
+    replies: list[Reply] = field(default_factory=list)
+    readings: list[str] = field(default_factory=list)
+
+
+class Host:
+    """One target, as observations use it. Belongs to one thread at a time."""
+
+    def __init__(
+        self,
+        target: Target,
+        settings: Settings,
+        transport: Transport,
+        sleep: Callable[[float], None],
+        claims: Claims,
+    ) -> None:
+        """`sleep` gives the host's turn to another one while it waits; it may raise Interrupted."""
+        self.target = target
+        self.settings = settings
+        self.sleep = sleep
+        self.record = Record()
+        self._transport = transport
+        self._claims = claims
+        self._answers: dict[Command, tuple[datetime, Reply] | Inconclusive] = {}
+
+    @property
+    def layout(self) -> Layout:
+        """The agent's paths, as far as options or the inventory name them."""
+        return self.target.layout
+
+    @cached_property
+    def identity(self) -> Identity:
+        """Who answers; asked once, before everything else. Unreachable and TimedOut come from here first."""
+        probes = {
+            "uid": "id -u",
+            "hostname": "hostname 2>/dev/null || uname -n",
+            "kernel": "uname -r",
+            "clock": _CLOCK,
+            "uptime": "cat /proc/uptime",
+            "machine_id": "cat /etc/machine-id 2>/dev/null || true",
+            "boot_id": "cat /proc/sys/kernel/random/boot_id 2>/dev/null || true",
+        }
+        replies = self._run(list(probes.values()))
+        answers = {name: reply.stdout.strip() for name, reply in zip(probes, replies, strict=True)}
+        return _read_identity(self.target.id, answers)
+
+    def run(self, *commands: Command) -> tuple[Reply, ...]:
+        """Run commands in one round trip.
+
+        Raises Denied when sudo refuses one of them, besides what the transport raises.
+        """
+        return self._run([self._text(command) for command in commands])
+
+    def clock(self) -> HostClock:
+        """The target's clock, now."""
+        return self.run_timed()[0]
+
+    def run_timed(self, *commands: Command) -> tuple[HostClock, tuple[Reply, ...]]:
+        """Run commands in one round trip, and read the target's clock just after them."""
+        *replies, clock = self._run([*map(self._text, commands), _CLOCK])
+        return _read_clock(self.target.id, clock.stdout), tuple(replies)
+
+    def _run(self, texts: Sequence[str]) -> tuple[Reply, ...]:
+        replies = self._transport.run(texts)
+        self.record.replies += replies
+        for reply in replies:
+            self._check_sudo(reply)
+        return replies
+
+    def read(self, *paths: object, limit: int = 1 << 18) -> tuple[str | None, ...]:
+        """The beginnings of files that only root may read, None where there is no such file.
+
+        Raises Denied where a file may not be looked at: "may not look" is never "not there".
+        """
+        replies = self.run(*(root("head", "-c", str(limit), str(path)) for path in paths))
+        return tuple(self.content(reply) for reply in replies)
+
+    def content(self, reply: Reply) -> str | None:
+        """The text that a command read from a file, None when there is no such file; see `read`."""
+        if reply.status == 0:
+            return reply.stdout
+        if _NO_SUCH_FILE.search(reply.stderr):
+            return None
+        if _NO_PERMISSION.search(reply.stderr):
+            raise Denied(
+                f"{self.target.id}: `{reply.command}` is not permitted: let this login use sudo for it"
+            )
+        said = " ".join(reply.stderr.split())[:160] or "nothing"
+        raise Inconclusive(
+            f"{self.target.id}: `{reply.command}` ended with status {reply.status} and said: {said}"
+        )
+
+    def trigger(self, command: Command) -> tuple[datetime, Reply]:
+        """Run a command that makes the agent act: once a run, whoever asks again gets the first answer.
+
+        Returns the UTC instant of the target's clock just before it, and the reply. Raises NotApplicable in
+        a read-only run, and Inconclusive when the machine is already being triggered under another name.
+        """
+        if self.settings.read_only:
+            raise NotApplicable("not triggered: this is a --read-only run")
+        owner = self._claims.claim((*self.identity.installation, self.layout.root), self.target.id)
+        if owner != self.target.id:
+            raise Inconclusive(
+                f"{self.target.id} is the same machine as {owner}, which this run already triggers: list it once"
+            )
+        if command not in self._answers:
+            self._answers[command] = self._sent_before(command)
+            self._answers[command] = self._trigger(command)
+        answer = self._answers[command]
+        if isinstance(answer, Inconclusive):
+            raise answer
+        return answer
+
+    def _sent_before(self, command: Command) -> Inconclusive:
+        """What a second asker is told when the first one's answer was lost: it is never sent again."""
+        return Inconclusive(
+            f"{self.target.id}: the answer to `{shlex.join(command.argv)}` was lost, and it is not sent twice"
+        )
+
+    def _trigger(self, command: Command) -> tuple[datetime, Reply]:
+        clock, reply = self._run([_CLOCK, self._text(command)])
+        return _read_clock(self.target.id, clock.stdout).now, reply
+
+    def note(self, reading: object) -> None:
+        """Keep one reading of a poll for the evidence."""
+        self.record.readings.append(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}  {reading}")
+
+    def _text(self, command: Command) -> str:
+        text = shlex.join(command.argv)
+        elevate = (command.as_root and self.identity.uid != 0) or self.settings.sudo
+        if not elevate:
+            return text
+        become = f"-u {shlex.quote(self.settings.sudo_user)} " if self.settings.sudo_user else ""
+        return f"sudo -n {become}{text}"
+
+    def _check_sudo(self, reply: Reply) -> None:
+        if reply.status == 0 or not reply.command.startswith("sudo "):
+            return
+        if _SUDO_MISSING.search(reply.stderr):
+            raise Denied(f"{self.target.id}: sudo is not installed: install it, or log in as root")
+        if _SUDO_DENIED.search(reply.stderr):
+            said = " ".join(reply.stderr.split())[-160:]
+            raise Denied(
+                f"{self.target.id}: `{reply.command}` was refused by sudo ({said}): allow it without a password (NOPASSWD)"
+            )
+
+
+def _read_identity(target_id: str, answers: Mapping[str, str]) -> Identity:
+    try:
+        return Identity(
+            uid=int(answers["uid"]),
+            hostname=answers["hostname"],
+            kernel=answers["kernel"],
+            clock=_read_clock(target_id, answers["clock"]),
+            uptime=timedelta(seconds=float(answers["uptime"].split()[0])),
+            machine_id=answers["machine_id"],
+            boot_id=answers["boot_id"],
+        )
+    except (ValueError, IndexError) as error:
+        raise Inconclusive(
+            f"{target_id} does not answer like a Linux host (`id -u`, `cat /proc/uptime`): {error}"
+        ) from error
+
+
+def _read_clock(target_id: str, text: str) -> HostClock:
+    try:
+        return parse_clock(text.splitlines())
+    except (ValueError, IndexError) as error:
+        raise Inconclusive(
+            f"{target_id}: the clock cannot be read (`date '+%s %z'` printed {text[:60]!r})"
+        ) from error

@@ -1,0 +1,133 @@
+"""`@observation`: how one look at a host is declared, as a pytest fixture that is a plain function of other looks.
+
+The function's parameters are its needs: `host` is the live Host, any other name is another observation's
+value. A parameter with a default is used when that observation is made anyway, and asks for nothing.
+
+Calling the function is the fleet's business. The pytest fixture of the same name only hands a test the
+finished value, or raises what kept it from being seen.
+"""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from qualys_verify.host import Host, Record
+from qualys_verify.reasons import Inconclusive, NotApplicable
+from qualys_verify.targets import Target
+
+if TYPE_CHECKING:
+    from qualys_verify.fleet import Fleet
+
+LIVE_HOST = "host"
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One way of looking: its name, what it needs, what it uses if it is there, and the function that looks."""
+
+    name: str
+    needs: tuple[str, ...]
+    uses: tuple[str, ...]
+    look: Callable[..., object]
+    is_trigger: bool
+
+    def make(self, host: Host, seen: Mapping[str, object]) -> object:
+        """Look at a host, given the values of the other observations; returns the value or raises a reason."""
+        values = {name: seen[name] for name in (*self.needs, *self.uses) if name in seen}
+        return (
+            self.look(host, **values)
+            if LIVE_HOST in inspect.signature(self.look).parameters
+            else self.look(**values)
+        )
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """What came of one observation of one host.
+
+    Either `value` or `reason` (why there is none). `started` is UTC, `took` in seconds.
+    """
+
+    value: object
+    reason: NotApplicable | Inconclusive | None
+    record: Record
+    started: datetime
+    took: float
+
+
+FLEET: pytest.StashKey["Fleet"] = pytest.StashKey()
+# In the order of declaration, which is that of the runbook's steps.
+_DECLARED: dict[str, Observation] = {}
+
+
+def observation(look: Callable[..., Any]) -> Callable[..., Any]:
+    """Declare an observation that only looks."""
+    return _declare(look, is_trigger=False)
+
+
+def trigger(look: Callable[..., Any]) -> Callable[..., Any]:
+    """Declare an observation that makes the agent act; a test that needs it carries the marker `trigger`."""
+    return _declare(look, is_trigger=True)
+
+
+def _declare(look: Callable[..., Any], *, is_trigger: bool) -> Callable[..., Any]:
+    parameters = [item for name, item in inspect.signature(look).parameters.items() if name != LIVE_HOST]
+    needs = tuple(item.name for item in parameters if item.default is item.empty)
+    uses = tuple(item.name for item in parameters if item.default is not item.empty)
+    name = look.__name__
+    _DECLARED[name] = Observation(name, needs, uses, look, is_trigger)
+
+    def fixture(request: pytest.FixtureRequest, target: Target, **_needs: object) -> object:
+        sighting = request.config.stash[FLEET].sighting(target, name)
+        if isinstance(sighting.reason, NotApplicable):
+            pytest.skip(str(sighting.reason))
+        if sighting.reason is not None:
+            pytest.fail(str(sighting.reason), pytrace=False)
+        return sighting.value
+
+    fixture.__name__, fixture.__doc__, fixture.__module__ = name, look.__doc__, look.__module__
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    fixture.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # pytest reads the needs from it
+        [inspect.Parameter(parameter, kind) for parameter in ("request", "target", *needs)],
+    )
+    return pytest.fixture(fixture)
+
+
+def plan(asked: Iterable[str]) -> tuple[Observation, ...]:
+    """The observations to make on a host for these fixture names, needs before what needs them.
+
+    Other fixture names are passed over. Among observations that do not depend on each other the order of
+    declaration decides, which is the order of the runbook's steps.
+    """
+    wanted = _closure(name for name in asked if name in _DECLARED)
+    ordered: dict[str, Observation] = {}
+
+    def place(name: str) -> None:
+        if name in ordered or name not in wanted:
+            return
+        for other in (*_DECLARED[name].needs, *_DECLARED[name].uses):
+            place(other)
+        ordered[name] = _DECLARED[name]
+
+    for name in _DECLARED:
+        place(name)
+    return tuple(ordered.values())
+
+
+def _closure(names: Iterable[str]) -> frozenset[str]:
+    waiting, found = list(names), set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += _DECLARED[name].needs
+    return frozenset(found)
+
+
+def is_trigger(fixture_names: Sequence[str]) -> bool:
+    """Whether a test with these fixtures makes the agent act."""
+    return any(item.is_trigger for item in plan(fixture_names))

@@ -1,0 +1,169 @@
+"""pytest's hooks, handing on to the rooms that do the work."""
+
+from collections.abc import Generator
+
+import pytest
+from _pytest.terminal import TerminalReporter
+
+from qualys_verify.evidence.page import Page, name_report
+from qualys_verify.evidence.terminal import render
+from qualys_verify.findings import finding_of, target_of
+from qualys_verify.observation import FLEET, Observation, is_trigger, plan
+from qualys_verify.progress import Ticker
+from qualys_verify.run import Run, link_latest
+from qualys_verify.settings import add_options, host_specs, read_settings
+from qualys_verify.targets import EXAMPLE, Target, select
+from qualys_verify.verdict import Finding, Verdict, exit_status
+
+RUN = pytest.StashKey[Run]()
+FINDINGS = pytest.StashKey[dict[str, Finding]]()
+
+NO_HOSTS = f"no hosts to verify: name them, as in `pytest {EXAMPLE}`, or try `pytest --hosts=demo://`"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the options."""
+    add_options(parser)
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-html reads its path
+def pytest_configure(config: pytest.Config) -> None:
+    """Read all options and host specs, so that whatever cannot be meant is said before any host is touched."""
+    config.addinivalue_line(
+        "markers", "trigger: makes the agent act; `-m 'not trigger'` only looks (as --read-only does)"
+    )
+    try:
+        settings = read_settings(config)
+        specs = host_specs(config)
+        if not specs:
+            return
+        root = settings.report_dir or config.rootpath / "reports"
+        run = Run(settings, select(specs), root)
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from error
+    findings: dict[str, Finding] = {}
+    config.stash[RUN], config.stash[FLEET], config.stash[FINDINGS] = run, run.fleet, findings
+    name_report(config, run)
+    if config.pluginmanager.hasplugin("html"):
+        config.pluginmanager.register(Page(run, findings), "qualys-verify-page")
+    _leave_the_end_to_the_summary(config)
+
+
+def _leave_the_end_to_the_summary(config: pytest.Config) -> None:
+    """The summary names each problem once with its hosts; a traceback and a line for each host would bury it."""
+    if config.option.tbstyle == "auto":
+        config.option.tbstyle = "no"
+    if config.option.reportchars == "fE":  # pytest's default
+        config.option.reportchars = ""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each test of the runbook runs for each target; all tests of a target stand together."""
+    if "target" in metafunc.fixturenames:
+        run = metafunc.config.stash.get(RUN, None)
+        targets = run.targets if run else ()
+        metafunc.parametrize("target", targets, ids=[target.id for target in targets], scope="session")
+
+
+@pytest.fixture(scope="session")
+def target(request: pytest.FixtureRequest) -> Target:
+    """The host that a test is about."""
+    value: Target = request.param
+    return value
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse a run without hosts, and mark the tests that make the agent act."""
+    of_runbook = [
+        item for item in items if isinstance(item, pytest.Function) and "target" in item.fixturenames
+    ]
+    if of_runbook and RUN not in config.stash:
+        raise pytest.UsageError(NO_HOSTS)
+    for item in of_runbook:
+        if is_trigger(item.fixturenames):
+            item.add_marker("trigger")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    """Look at all hosts at once; then have pytest's own loop judge what was seen.
+
+    After Ctrl-C the loop still runs, on what was seen until then: every row is reported, and the run ends
+    as interrupted.
+    """
+    run = session.config.stash.get(RUN, None)
+    if run is None or session.config.option.collectonly or session.testsfailed:
+        return (yield)
+    _leave_out_file_names(session.config)
+    try:
+        with Ticker(session.config) as ticker:
+            run.observe(_plans(session.items), ticker.show)
+    except KeyboardInterrupt:
+        yield
+        raise
+    return (yield)
+
+
+def _leave_out_file_names(config: pytest.Config) -> None:
+    """Without `-v` a character a test: its file would be named again for every host."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if isinstance(reporter, TerminalReporter) and config.get_verbosity() == 0:
+        reporter.showfspath = False
+
+
+def _plans(items: list[pytest.Item]) -> dict[Target, tuple[Observation, ...]]:
+    """What the selected tests ask for, target by target; what nobody asks for is neither seen nor triggered."""
+    asked: dict[Target, set[str]] = {}
+    for item in items:
+        found = target_of(item)
+        if found is not None and isinstance(item, pytest.Function):
+            asked.setdefault(found, set()).update(item.fixturenames)
+    return {found: plan(names) for found, names in asked.items()}
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+    call: pytest.CallInfo[None],
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn each outcome into a finding: verdict, what was observed, and the transcript it rests on."""
+    report = yield
+    finding = finding_of(item, report)
+    if finding is not None:
+        item.config.stash[FINDINGS][finding.nodeid] = finding
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)  # before the terminal and the report print the status
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Set the exit status that the verdicts ask for."""
+    findings = session.config.stash.get(FINDINGS, None)
+    if findings:
+        verdicts = [finding.verdict for finding in findings.values()]
+        own = sum(verdict in {Verdict.NON_COMPLIANT, Verdict.INCONCLUSIVE} for verdict in verdicts)
+        if session.testsfailed <= own:  # otherwise a test that is not of the runbook failed, too
+            session.exitstatus = exit_status(verdicts, int(exitstatus))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:
+    """Hosts by steps, and each problem once."""
+    run, findings = config.stash.get(RUN, None), list(config.stash.get(FINDINGS, {}).values())
+    if run is None or not findings or config.get_verbosity() < -1:
+        return
+    note = (
+        "This is the demo: it shows failures on purpose; demo://healthy ends green."
+        if run.shows_failures_on_purpose
+        else ""
+    )
+    width = max(60, min(120, terminalreporter._screen_width))  # noqa: SLF001  # has no public name
+    terminalreporter.section("Qualys Cloud Agent runbook")
+    terminalreporter.write(render(findings, note, width=width, colour=terminalreporter.hasmarkup))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Point `reports/latest` to the report, once it is written."""
+    run = config.stash.get(RUN, None)
+    if run is not None and run.report.exists():
+        link_latest(run.report)

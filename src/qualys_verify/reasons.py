@@ -1,0 +1,29 @@
+"""Why there is no verdict: the exceptions that an observation may end with.
+
+A test's failed `assert` is the only way to be *non-compliant*. Everything else that keeps a sentence of the
+runbook from being judged is one of these, and each carries one sentence: what happened and what to do.
+"""
+
+
+class NotApplicable(Exception):
+    """The sentence does not apply to this host (no agent, read-only run); pytest reports it as skipped."""
+
+
+class Inconclusive(Exception):
+    """It could not be seen whether the sentence holds; pytest reports it as an error, never as a pass."""
+
+
+class Unreachable(Inconclusive):
+    """No command of ours ran on the target: no route, refused, unknown or changed host key, no login."""
+
+
+class Denied(Inconclusive):
+    """The target is reachable, but the login may not look (no sudo, a password asked for, no permission)."""
+
+
+class TimedOut(Inconclusive):
+    """A command did not end within its deadline (`--command-timeout`, seconds)."""
+
+
+class Interrupted(Inconclusive):
+    """The run was stopped before this was seen."""

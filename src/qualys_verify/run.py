@@ -1,0 +1,142 @@
+"""One run: its targets, their transports, the demo if there is one, and the folder that its report goes to."""
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from qualys_verify.fleet import Fleet, Progress
+from qualys_verify.host import Host
+from qualys_verify.observation import Observation
+from qualys_verify.settings import Settings
+from qualys_verify.targets import DemoSpec, Selection, Target, TargetError
+from qualys_verify.transport import Deadline, SshSettings, connect, disconnect
+
+if TYPE_CHECKING:
+    from qualys_verify.standin.demo import Demo
+
+NO_DEMO = "the demo needs asyncssh: install it with `pip install 'qualys-verify[demo]'` (in a checkout: `pip install -e '.[demo]'`)"
+# How long a demo's stand-in scans take when nothing is said, in seconds.
+DEMO_DELAY = 2.0
+
+
+class Run:
+    """What one `pytest` call verifies. Made when pytest is configured; touches no host before `observe`."""
+
+    def __init__(self, settings: Settings, selection: Selection, report_root: Path) -> None:
+        """Raises TargetError when the demo that is asked for does not exist or cannot run here."""
+        self.settings = settings
+        self.started = datetime.now(UTC)
+        self.id = secrets.token_hex(4)
+        self.report = report_root / f"{self.started:%Y%m%dT%H%M%SZ}-{self.id}" / "report.html"
+        self.targets = tuple(replace(target, layout=settings.layout) for target in selection.targets)
+        self.fleet = Fleet(settings.at_once)
+        self._demo_spec = selection.demo
+        self._demo: Demo | None = None
+        if selection.demo:
+            self.targets += _demo_targets(selection.demo)
+        # Short: a control socket's path may have 104 characters at most.
+        self._ssh = SshSettings(
+            Path(),
+            settings.ssh_config,
+            settings.ssh_identity_file,
+            persist=int(max(60, 2 * (settings.poll_interval or 0))),
+        )
+
+    @property
+    def shows_failures_on_purpose(self) -> bool:
+        """Whether this is the demo with everything in it."""
+        return self._demo_spec is not None and not self._demo_spec.selection
+
+    def observe(
+        self,
+        plans: Mapping[Target, Sequence[Observation]],
+        report: Callable[[Progress], None],
+    ) -> None:
+        """Look at everything that is planned; see `Fleet.observe`. All connections are closed afterwards."""
+        directory = Path(tempfile.mkdtemp(prefix="qv-"))
+        self._ssh = replace(self._ssh, control_directory=directory)
+        try:
+            self._start_demo(plans)
+            self.fleet.observe(plans, self._open, self._close, report)
+        finally:
+            self._stop_demo()
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def _open(self, target: Target) -> Host:
+        settings, place = self.settings, target
+        if target.scheme == "demo":
+            settings, place = self._demo_settings(), self._demo_place(target)
+        deadline = Deadline(settings.command_timeout, self.fleet.interrupted)
+        transport = connect(place, self._ssh, deadline, self._number(target))
+        return Host(place, settings, transport, self.fleet.sleep, self.fleet.claims)
+
+    def _close(self, target: Target) -> None:
+        with suppress(OSError):
+            disconnect(target, self._ssh, self._number(target))
+
+    def _number(self, target: Target) -> int:
+        return self.targets.index(target)
+
+    def _start_demo(self, plans: Mapping[Target, Sequence[Observation]]) -> None:
+        if self._demo_spec is None or not any(target.scheme == "demo" for target in plans):
+            return
+        from qualys_verify.standin.demo import Demo, plan  # noqa: PLC0415  # only the demo needs it
+
+        spec = self._demo_spec
+        self._demo = Demo.start(plan(spec.selection, spec.hosts, spec.delay))
+
+    def _stop_demo(self) -> None:
+        if self._demo is not None:
+            self._demo.close()
+
+    def _demo_place(self, target: Target) -> Target:
+        """A demo host as the ssh target that it really is, with its agent's paths."""
+        assert self._demo is not None  # noqa: S101  # started before any host is opened
+        root = next(host.root for host in self._demo.hosts if host.name == target.name)
+        layout = replace(
+            self.settings.layout,
+            home=PurePosixPath(root / "usr/local/qualys/cloud-agent"),
+            configuration=PurePosixPath(root / "etc/qualys/cloud-agent/qualys-cloud-agent.conf"),
+        )
+        return replace(target, scheme="ssh", ssh_config=self._demo.ssh_config, layout=layout)
+
+    def _demo_settings(self) -> Settings:
+        """Polling as fast as the demo's scans are, unless the user says otherwise."""
+        assert self._demo_spec is not None  # noqa: S101  # only demo targets come here
+        delay = DEMO_DELAY if self._demo_spec.delay is None else self._demo_spec.delay
+        return replace(
+            self.settings,
+            poll_interval=self.settings.poll_interval or min(15.0, max(0.5, delay / 4)),
+            poll_timeout=self.settings.poll_timeout or 3 * delay + 10,
+        )
+
+
+def _demo_targets(spec: DemoSpec) -> tuple[Target, ...]:
+    from qualys_verify.standin.demo import plan  # noqa: PLC0415  # only the demo needs it
+
+    if find_spec("asyncssh") is None:
+        raise TargetError(NO_DEMO)
+    if shutil.which("ssh") is None:
+        raise TargetError("the demo needs the ssh command: install the OpenSSH client")
+    try:
+        hosts = plan(spec.selection, spec.hosts, spec.delay)
+    except ValueError as error:
+        raise TargetError(str(error)) from error
+    return tuple(Target(f"demo://{host.name}", "demo", host.name) for host in hosts)
+
+
+def link_latest(report: Path) -> None:
+    """Have `latest` beside the run's folder point to it; where links are not possible there is none."""
+    link = report.parent.parent / "latest"
+    fresh = link.with_name(f".latest-{os.getpid()}")
+    with suppress(OSError):
+        fresh.symlink_to(report.parent.name)
+        fresh.replace(link)

@@ -1,0 +1,304 @@
+"""The options of a run: declared once for the command line, `pytest.ini` and `--help`, and read into values."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from qualys_verify.agent.dialect import Dialect
+from qualys_verify.agent.layout import UNIT, Layout
+from qualys_verify.agent.patterns import Patterns, load_patterns
+from qualys_verify.agent.request import THROTTLE_RANGE, ScanType
+
+if TYPE_CHECKING:
+    import pytest
+
+_DURATION = re.compile(r"(?P<number>\d{1,9}(?:\.\d+)?)\s*(?P<unit>s|m|min|h)?")
+_UNITS = {None: 1, "s": 1, "m": 60, "min": 60, "h": 3600}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user asked for. Times are in seconds; None means that nothing was said."""
+
+    agent_cli: Dialect | None
+    scan_types: tuple[ScanType, ...]
+    throttle: int
+    read_only: bool
+    poll_interval: float | None
+    poll_timeout: float | None
+    command_timeout: float
+    log_max_age: float
+    patterns: Patterns
+    layout: Layout
+    ssh_config: Path | None
+    ssh_identity_file: Path | None
+    sudo: bool
+    sudo_user: str | None
+    at_once: int
+    report_dir: Path | None
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option: `--name` on the command line, `name` with underscores in the configuration."""
+
+    name: str
+    read: Callable[[str], object]
+    default: str
+    help: str
+    metavar: str = "VALUE"
+
+    @property
+    def ini(self) -> str:
+        """The option's name in `pytest.ini` or `[tool.pytest]`."""
+        return self.name.replace("-", "_")
+
+
+def _seconds(text: str) -> float:
+    match = _DURATION.fullmatch(text.strip())
+    if not match or float(match["number"]) <= 0:
+        raise ValueError("is a time greater than 0, such as 15, 15s, 5m or 1h")
+    return float(match["number"]) * _UNITS[match["unit"]]
+
+
+def _optional_seconds(text: str) -> float | None:
+    return _seconds(text) if text else None
+
+
+def _throttle(text: str) -> int:
+    if not re.fullmatch(r"\d{1,6}", text.strip()) or int(text) not in THROTTLE_RANGE:
+        raise ValueError(
+            f"is a whole number from {THROTTLE_RANGE.start} (full speed) to {THROTTLE_RANGE.stop - 1}"
+        )
+    return int(text)
+
+
+def _dialect(text: str) -> Dialect | None:
+    if text == "auto":
+        return None
+    try:
+        return Dialect(text)
+    except ValueError:
+        raise ValueError("is one of auto, runbook, vendor") from None
+
+
+def _scan_types(text: str) -> tuple[ScanType, ...]:
+    names = [name.strip().lower() for name in text.split(",")]
+    known = [item.value for item in ScanType]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(f"is a list out of {', '.join(known)}; {unknown[0]!r} is none of them")
+    return tuple(ScanType(name) for name in dict.fromkeys(names))
+
+
+def _remote_path(text: str) -> PurePosixPath | None:
+    if text and (not text.startswith("/") or "\n" in text):
+        raise ValueError("is an absolute path on the target")
+    return PurePosixPath(text) if text else None
+
+
+def _unit(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9@_.:][A-Za-z0-9@_.:\\-]*", text):
+        raise ValueError("is the name of a systemd unit")
+    return text if "." in text else f"{text}.service"
+
+
+def _patterns(text: str) -> Patterns:
+    return load_patterns(Path(text).expanduser() if text else None)
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch(r"\d{1,5}", text) or int(text) < 1:
+        raise ValueError("is a whole number from 1 on")
+    return int(text)
+
+
+def _directory(text: str) -> Path | None:
+    return Path(text).expanduser() if text else None
+
+
+_PATH = "PATH"
+_SECONDS = "SECONDS"
+
+OPTIONS = (
+    Option(
+        "agent-cli",
+        _dialect,
+        "auto",
+        "how the agent is asked for scans: runbook (qualys-cloud-agent.sh scan), vendor (cloudagentctl.sh action=demand) or "
+        "auto, which decides by reading the scripts on the target (default: auto)",
+        "auto|runbook|vendor",
+    ),
+    Option(
+        "scan-type",
+        _scan_types,
+        "vm,pc",
+        "what to ask for, separated by commas or by repeating the option: vm, pc, sca, udc, inv, vmpc (default: vm,pc)",
+        "TYPE[,TYPE]",
+    ),
+    Option(
+        "cputhrottle",
+        _throttle,
+        "0",
+        "0 (full speed) to 1000 (slowest, least CPU) for scans in the vendor's dialect (default: 0)",
+        "0..1000",
+    ),
+    Option(
+        "poll-interval",
+        _optional_seconds,
+        "",
+        "time between two readings while a scan runs (default: 15)",
+        _SECONDS,
+    ),
+    Option(
+        "poll-timeout",
+        _optional_seconds,
+        "",
+        "how long after a request to wait for its execution (default: 15m)",
+        _SECONDS,
+    ),
+    Option(
+        "command-timeout", _seconds, "30", "how long one command on a target may take (default: 30)", _SECONDS
+    ),
+    Option(
+        "log-max-age",
+        _seconds,
+        "2h",
+        "how old the agent's last log entry may be, by the target's clock (default: 2h, twice the slowest check-in)",
+        _SECONDS,
+    ),
+    Option(
+        "log-patterns",
+        _patterns,
+        "",
+        "a TOML file with phrases of the agent's log that replace the built-in ones",
+        "FILE",
+    ),
+    Option("agent-unit", _unit, UNIT, f"the agent's systemd unit (default: {UNIT})", "UNIT"),
+    Option(
+        "agent-home", _remote_path, "", "the agent's folder on the target (default: from the unit)", _PATH
+    ),
+    Option(
+        "agent-config",
+        _remote_path,
+        "",
+        "the agent's configuration file on the target (default: the known places)",
+        _PATH,
+    ),
+    Option(
+        "agent-hostid",
+        _remote_path,
+        "",
+        "the agent's hostid file on the target (default: beside the configuration)",
+        _PATH,
+    ),
+    Option(
+        "agent-log",
+        _remote_path,
+        "",
+        "the agent's log on the target (default: from its configuration)",
+        _PATH,
+    ),
+    Option("at-once", _count, "32", "how many hosts to speak to at the same time (default: 32)", "N"),
+    Option(
+        "report-dir",
+        _directory,
+        "",
+        "where each run leaves its report (default: reports/ in the checkout)",
+        "DIR",
+    ),
+)
+_BY_NAME = {option.name: option for option in OPTIONS}
+
+
+def add_options(parser: "pytest.Parser") -> None:
+    """Declare every option, for `--help` and for the configuration file."""
+    group = parser.getgroup("qualys-verify", "qualys-verify: the Qualys Cloud Agent runbook")
+    for option in OPTIONS:
+        repeatable = option.name == "scan-type"
+        group.addoption(
+            f"--{option.name}",
+            action="append" if repeatable else "store",
+            dest=f"qv_{option.ini}",
+            metavar=option.metavar,
+            help=option.help,
+        )
+        parser.addini(option.ini, option.help, type="string", default=option.default)
+    group.addoption(
+        "--read-only", action="store_true", dest="qv_read_only", help="look at everything, trigger nothing"
+    )
+    parser.addini("read_only", "look at everything, trigger nothing", type="bool", default=False)
+    parser.addini(
+        "hosts",
+        f"the hosts to verify when --hosts is not given, such as {EXAMPLE_INI}",
+        type="args",
+        default=[],
+    )
+
+
+EXAMPLE_INI = "ssh://ops@web1"
+
+
+def read_settings(config: "pytest.Config") -> Settings:
+    """Read all options. Raises ValueError with one sentence for the first value that cannot be meant."""
+    return Settings(
+        agent_cli=_value(config, "agent-cli"),
+        scan_types=_value(config, "scan-type"),
+        throttle=_value(config, "cputhrottle"),
+        read_only=bool(config.getoption("qv_read_only") or config.getini("read_only")),
+        poll_interval=_value(config, "poll-interval"),
+        poll_timeout=_value(config, "poll-timeout"),
+        command_timeout=_value(config, "command-timeout"),
+        log_max_age=_value(config, "log-max-age"),
+        patterns=_value(config, "log-patterns"),
+        layout=Layout(
+            unit=_value(config, "agent-unit"),
+            home=_value(config, "agent-home"),
+            configuration=_value(config, "agent-config"),
+            hostid=_value(config, "agent-hostid"),
+            log=_value(config, "agent-log"),
+        ),
+        ssh_config=_readable(config, "ssh_config", "--ssh-config"),
+        ssh_identity_file=_readable(config, "ssh_identity_file", "--ssh-identity-file"),
+        sudo=bool(config.getoption("sudo")),
+        sudo_user=config.getoption("sudo_user"),
+        at_once=_value(config, "at-once"),
+        report_dir=_value(config, "report-dir"),
+    )
+
+
+def host_specs(config: "pytest.Config") -> Sequence[str]:
+    """The values of `--hosts`, or of `hosts` in the configuration; empty when neither says anything."""
+    given = config.getoption("hosts")
+    return [given] if given is not None else config.getini("hosts")
+
+
+def _value(config: "pytest.Config", name: str) -> Any:  # noqa: ANN401  # each option's own type, as Settings declares it
+    option = _BY_NAME[name]
+    given = config.getoption(f"qv_{option.ini}")
+    text = ",".join(given) if isinstance(given, list) else given
+    text = config.getini(option.ini) if text is None else text
+    try:
+        return option.read(text)
+    except ValueError as error:
+        sentence = str(error)
+        raise ValueError(
+            f"--{name} {sentence}, not {text!r}" if sentence.startswith("is ") else f"--{name}: {sentence}",
+        ) from error
+
+
+def _readable(config: "pytest.Config", dest: str, name: str) -> Path | None:
+    """A local file that ssh will need; it says little when it cannot read one, so that is found here."""
+    value = config.getoption(dest)
+    if value is None:
+        return None
+    path = Path(value).expanduser()
+    try:
+        with path.open("rb"):
+            return path
+    except OSError as error:
+        raise ValueError(
+            f"{name} {path} cannot be read ({error.strerror}): name a file that you may read"
+        ) from error

@@ -1,0 +1,183 @@
+"""Hosts to try the suite on: on this machine's loopback, without root, gone when the demo ends.
+
+with Demo.start(plan("healthy", hosts=None, delay=None)) as demo:
+    subprocess.run(["ssh", "-F", demo.ssh_config, "demo-vendor", "systemctl is-active qualys-cloud-agent"])
+"""
+
+import atexit
+import json
+import os
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from itertools import cycle, islice
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from qualys_verify.standin.install import StandinHost
+
+_HEALTHY = (
+    StandinHost("demo-runbook", "runbook"),
+    StandinHost("demo-limited", "limited"),
+    StandinHost("demo-vendor", "vendor"),
+)
+_ALL = (
+    *_HEALTHY,
+    StandinHost("demo-no-agent", "runbook", agent=False),
+    StandinHost("demo-never-assesses", "runbook", assesses=False),
+)
+SELECTIONS: Mapping[str, tuple[StandinHost, ...]] = {"": _ALL, "healthy": _HEALTHY}
+
+_START_LIMIT = 60.0  # seconds until all hosts must be up; a hundred take about two
+_STOP_LIMIT = 5.0  # seconds that the server may take to end by itself
+
+
+class DemoError(RuntimeError):
+    """The demo's hosts could not be started; the message is one sentence."""
+
+
+@dataclass(frozen=True)
+class DemoHost:
+    """A host of a running demo: `ssh -F <ssh_config> <name>` reaches it, and its tree is at `root`."""
+
+    name: str
+    root: Path
+
+
+def plan(selection: str, hosts: int | None, delay: float | None) -> tuple[StandinHost, ...]:
+    """The hosts of a demo.
+
+    `selection` is a key of `SELECTIONS`; `hosts`, if given, how many there are to be: the selection's kinds
+    in turn, numbered; `delay` how many seconds a scan takes. Raises ValueError with one sentence.
+    """
+    if selection not in SELECTIONS:
+        known = ", ".join(name for name in SELECTIONS if name)
+        raise ValueError(f"there is no demo {selection!r}: leave it empty for all hosts, or use {known}")
+    if hosts is not None and hosts < 1:
+        raise ValueError(f"a demo has at least one host, not {hosts}")
+    kinds = SELECTIONS[selection]
+    if delay is not None:
+        kinds = tuple(replace(kind, delay=delay) for kind in kinds)
+    if hosts is None:
+        return kinds
+    numbered = (
+        replace(kind, name=f"{kind.name}-{position // len(kinds) + 1:03d}")
+        for position, kind in enumerate(cycle(kinds))
+    )
+    return tuple(islice(numbered, hosts))
+
+
+class Demo:
+    """A running demo. Made by `start`, ended by `close`, by leaving its `with`, or with this process.
+
+    `ssh_config` is what a client needs to reach the hosts: `ssh -F`.
+    """
+
+    def __init__(
+        self, hosts: tuple[DemoHost, ...], ssh_config: Path, server: subprocess.Popen[bytes]
+    ) -> None:
+        """Take over a server that is ready; for `start` only."""
+        self.hosts = hosts
+        self.ssh_config = ssh_config
+        self._server = server
+        self._owner = os.getpid()
+        self._directory: Path | None = None
+        atexit.register(self.close)
+
+    @classmethod
+    def start(cls, hosts: tuple[StandinHost, ...], directory: Path | None = None) -> Self:
+        """Bring the hosts up, each in a tree of its own below `directory`.
+
+        `directory` must be empty or not exist, and stays when the demo ends; None is a temporary one, which
+        goes. Returns when all hosts can be reached. Raises DemoError when they cannot.
+        """
+        temporary = directory is None
+        place = Path(tempfile.mkdtemp(prefix="qualys-verify-demo-")) if directory is None else directory
+        place = place.absolute()
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (place / "hosts.json").write_text(json.dumps([asdict(host) for host in hosts]), encoding="utf-8")
+        server = _start_server(place, temporary=temporary)
+        roots = tuple(DemoHost(host.name, place / "hosts" / host.name) for host in hosts)
+        demo = cls(roots, place / "ssh_config", server)
+        if temporary:
+            demo._directory = place
+        try:
+            _wait_until_ready(server, place / "server.log")
+        except BaseException:
+            demo.close()
+            raise
+        return demo
+
+    def close(self) -> None:
+        """End the hosts and all that runs on them, and remove what was temporary; again is harmless."""
+        if os.getpid() != self._owner:  # a fork of the owner: the demo is not its to end
+            return
+        atexit.unregister(self.close)
+        _stop_server(self._server)
+        if self._directory is not None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        """The demo itself, which runs already."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close."""
+        self.close()
+
+
+def _start_server(directory: Path, *, temporary: bool) -> subprocess.Popen[bytes]:
+    """Start the process behind the hosts.
+
+    It has a session of its own, so that Ctrl-C in the terminal leaves the hosts up until their owner is done
+    with them, and an environment of its own: what a host knows of this machine is not decided by a variable
+    that happens to be set, such as TZ.
+    """
+    module = "qualys_verify.standin.server"
+    options = ["--temporary"] if temporary else []
+    modules = os.pathsep.join(map(os.path.abspath, sys.path))
+    environment = {"PATH": os.defpath, "PYTHONPATH": modules, "LANG": "C.UTF-8"}
+    with (directory / "server.log").open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", module, str(directory), *options],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            cwd=directory,
+            env=environment,
+            start_new_session=True,
+        )
+
+
+def _wait_until_ready(server: subprocess.Popen[bytes], log: Path) -> None:
+    """Return when the server says that it is; DemoError when it ends or stays silent."""
+    assert server.stdout is not None  # noqa: S101  # a pipe, see _start_server
+    readable, _, _ = select.select([server.stdout], [], [], _START_LIMIT)
+    if not readable:
+        raise DemoError(f"the demo's hosts did not come up within {_START_LIMIT:.0f} s")
+    if not server.stdout.readline():
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        reason = lines[-1] if lines else "no reason given"
+        raise DemoError(f"the demo's hosts did not come up: {reason}")
+
+
+def _stop_server(server: subprocess.Popen[bytes]) -> None:
+    """End the server: by closing its input, and by force when it does not listen."""
+    for pipe in (server.stdin, server.stdout):
+        if pipe is not None:
+            pipe.close()
+    try:
+        server.wait(_STOP_LIMIT)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()

@@ -1,0 +1,229 @@
+"""The one process behind the demo: an SSH server on loopback, and the daemons of all its hosts.
+
+`python -m qualys_verify.standin.server DIR` reads `DIR/hosts.json`, installs each host below `DIR/hosts/`,
+generates keys, writes `DIR/ssh_config` and `DIR/known_hosts`, and prints `ready`. It ends when its standard
+input does, so never later than the process that started it, or on SIGTERM.
+
+The name of the SSH user decides which host a client reaches; only the generated key is let in. A host's
+commands are ordinary processes of the user who started the demo.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+import asyncssh
+
+from qualys_verify.standin import shims
+from qualys_verify.standin.daemon import TICK_INTERVAL, Daemon
+from qualys_verify.standin.install import StandinHost, install
+
+_LOOPBACK = "127.0.0.1"
+_BLOCK = 65536  # bytes; how much is passed on at a time
+_REAP_LIMIT = 1.0  # seconds until a killed process is given up
+_BACKLOG = 1024  # clients that may knock at once
+
+_CONFIG = """\
+Host {name}
+    HostName {address}
+    Port {port}
+    User {name}
+    HostKeyAlias {name}
+    IdentityFile "{directory}/client_key"
+    IdentitiesOnly yes
+    IdentityAgent none
+    UserKnownHostsFile "{directory}/known_hosts"
+    GlobalKnownHostsFile /dev/null
+    StrictHostKeyChecking yes
+    UpdateHostKeys no
+    PreferredAuthentications publickey
+    BatchMode yes
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until told to end; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m qualys_verify.standin.server", description=__doc__)
+    parser.add_argument("directory", type=Path, metavar="DIR")
+    parser.add_argument("--temporary", action="store_true", help="remove DIR at the end")
+    given = parser.parse_args(arguments)
+    os.umask(0o077)
+    try:
+        asyncio.run(_serve(given.directory.absolute()))
+    finally:
+        if given.temporary:
+            shutil.rmtree(given.directory, ignore_errors=True)
+    return 0
+
+
+async def _serve(directory: Path) -> None:
+    """Set everything up, say so, and keep the daemons going until the end."""
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, ended.set)
+    loop.add_reader(sys.stdin.fileno(), ended.set)  # nothing is ever sent: readable means closed
+
+    hosts = [
+        StandinHost(**host) for host in json.loads((directory / "hosts.json").read_text(encoding="utf-8"))
+    ]
+    roots = {host.name: directory / "hosts" / host.name for host in hosts}
+    for host in hosts:
+        _make_host(roots[host.name], host, player=f"-m {__spec__.name} {directory}")
+    daemons = [Daemon(roots[host.name]) for host in hosts if host.agent]
+    for daemon in daemons:
+        daemon.start(time.time())
+
+    host_key = asyncssh.generate_private_key("ssh-ed25519")
+    client_key = asyncssh.generate_private_key("ssh-ed25519")
+    client_key.write_private_key(str(directory / "client_key"))
+    server = await asyncssh.listen(
+        _LOOPBACK,
+        0,
+        backlog=_BACKLOG,
+        server_factory=lambda: _OneUserPerHost(roots, client_key),
+        server_host_keys=[host_key],
+        process_factory=lambda process: _session(process, roots),
+        encoding=None,
+        line_editor=False,
+        allow_pty=False,
+        agent_forwarding=False,
+    )
+    _write_client_files(directory, roots, server.get_port(), host_key)
+    print("ready", flush=True)  # noqa: T201  # the line that `Demo.start` waits for
+    await _keep_ticking(daemons, ended)
+    server.close()
+
+
+def _make_host(root: Path, host: StandinHost, player: str) -> None:
+    for directory in (root, root / "home", root / "run"):
+        directory.mkdir(mode=0o700, parents=True)
+    install(root, host, prefix_in_scripts=root)
+    shims.install_shims(root, host, pid=os.getpid(), player=player)
+
+
+def _write_client_files(directory: Path, names: Iterable[str], port: int, key: asyncssh.SSHKey) -> None:
+    """What the client needs: `known_hosts`, and `ssh_config`, in which `%` would begin a token."""
+    public = key.export_public_key().decode().strip()
+    known_hosts = "".join(f"{name} {public}\n" for name in names)
+    (directory / "known_hosts").write_text(known_hosts, encoding="ascii")
+    escaped = str(directory).replace("%", "%%")
+    config = (_CONFIG.format(name=name, address=_LOOPBACK, port=port, directory=escaped) for name in names)
+    (directory / "ssh_config").write_text("\n".join(config), encoding="utf-8")
+
+
+async def _keep_ticking(daemons: list[Daemon], ended: asyncio.Event) -> None:
+    while not ended.is_set():
+        for daemon in daemons:
+            try:
+                daemon.tick(time.time())
+            except (OSError, ValueError) as error:  # one host's broken tree is not the others' end
+                print(error, file=sys.stderr, flush=True)  # noqa: T201  # goes to the demo's log
+        with suppress(TimeoutError):
+            await asyncio.wait_for(ended.wait(), TICK_INTERVAL)
+
+
+class _OneUserPerHost(asyncssh.SSHServer):
+    """Lets in who has the key and names a host. asyncssh refuses all but sessions unasked."""
+
+    def __init__(self, roots: dict[str, Path], key: asyncssh.SSHKey) -> None:
+        self._roots = roots
+        self._key = key.public_data
+
+    def public_key_auth_supported(self) -> bool:
+        return True
+
+    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        return username in self._roots and key.public_data == self._key
+
+
+async def _session(process: asyncssh.SSHServerProcess[bytes], roots: dict[str, Path]) -> None:
+    """Run one command (or, without one, a shell) on the host that the user name stands for.
+
+    Everything it started goes when the channel does; the exit status follows the last byte of output.
+    """
+    name: str = process.get_extra_info("username")
+    root = roots[name]
+    command = [] if process.command is None else ["-c", process.command]
+    loop = asyncio.get_running_loop()
+    # As asyncio.create_subprocess_exec does it, but the transport stays at hand: only closing it lets go of
+    # the pipes of a command that was ended in the middle of its output.
+    transport, protocol = await loop.subprocess_exec(
+        lambda: asyncio.subprocess.SubprocessStreamProtocol(limit=_BLOCK, loop=loop),
+        "/bin/sh",
+        *command,
+        cwd=root / "home",
+        env=_environment(name, root),
+        start_new_session=True,
+    )
+    child = asyncio.subprocess.Process(transport, protocol, loop)
+    relay = asyncio.create_task(_relay(process, child))
+    closed = asyncio.create_task(process.wait_closed())
+    try:
+        await asyncio.wait({relay, closed}, return_when=asyncio.FIRST_COMPLETED)
+        if relay.done():
+            _report(process, relay.result())
+    finally:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid, signal.SIGKILL)
+        relay.cancel()
+        closed.cancel()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(child.wait(), _REAP_LIMIT)
+        transport.close()
+
+
+async def _relay(process: asyncssh.SSHServerProcess[bytes], child: asyncio.subprocess.Process) -> int:
+    """Pass on, byte by byte, what goes in and comes out; return how the command ended when all is out."""
+    assert child.stdin and child.stdout and child.stderr  # noqa: PT018, S101  # pipes, see _session
+    feeding = asyncio.create_task(_feed(process.stdin, child.stdin))
+    try:
+        await asyncio.gather(
+            _drain_into(process.stdout, child.stdout), _drain_into(process.stderr, child.stderr)
+        )
+        return await child.wait()
+    finally:
+        feeding.cancel()
+
+
+def _report(process: asyncssh.SSHServerProcess[bytes], returncode: int) -> None:
+    """Pass on how the command ended; death by a signal is told as such, as sshd does."""
+    if returncode < 0:
+        process.exit_with_signal(signal.Signals(-returncode).name.removeprefix("SIG"))
+    else:
+        process.exit(returncode)
+
+
+def _environment(name: str, root: Path) -> dict[str, str]:
+    """All that a command sees of an environment: nothing of the machine's own."""
+    path = f"{root / shims.DIRECTORY}:/usr/bin:/bin:/usr/sbin:/sbin"
+    home = str(root / "home")
+    return {"PATH": path, "HOME": home, "USER": name, "LOGNAME": name, "SHELL": "/bin/sh", "LANG": "C.UTF-8"}
+
+
+async def _feed(source: asyncssh.SSHReader[bytes], sink: asyncio.StreamWriter) -> None:
+    """Pass the client's input on until it ends or the command no longer wants it."""
+    with suppress(OSError, asyncssh.Error):
+        while block := await source.read(_BLOCK):
+            sink.write(block)
+            await sink.drain()
+    sink.close()
+
+
+async def _drain_into(sink: asyncssh.SSHWriter[bytes], source: asyncio.StreamReader) -> None:
+    """Pass the command's output on until it ends or the client has gone."""
+    with suppress(OSError, asyncssh.Error):
+        while block := await source.read(_BLOCK):
+            sink.write(block)
+            await sink.drain()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

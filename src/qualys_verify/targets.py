@@ -1,0 +1,217 @@
+"""Which hosts: specs and inventories into targets, each with a unique and honest id."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import parse_qs, quote, unquote
+
+from qualys_verify.agent.layout import Layout
+
+EXAMPLE = "--hosts=ssh://ops@web1,ssh://ops@web2"
+SCHEMES = ("ssh", "local", "demo")
+
+_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?\.?")
+_ADDRESS_V6 = re.compile(r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%[A-Za-z0-9._-]+)?")
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+\\-]*\$?")
+_PORT = re.compile(r"[0-9]{1,5}")
+_MAX_PORT = 65535
+
+
+class TargetError(ValueError):
+    """A host spec or an inventory that cannot be used; the message is one sentence that says what to do."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One host to be verified.
+
+    `id` is what reports and test ids name it by: the spec in its canonical form. `name` is the host or the
+    alias that OpenSSH resolves. `layout` holds the agent's paths where they are known to be elsewhere.
+    """
+
+    id: str
+    scheme: str
+    name: str
+    user: str | None = None
+    port: int | None = None
+    ssh_config: Path | None = None
+    layout: Layout = field(default_factory=Layout)
+
+    @property
+    def netloc(self) -> str:
+        """`user@name:port` as testinfra's host specs have it."""
+        user = f"{quote(self.user)}@" if self.user else ""
+        name = f"[{quote(self.name, safe=':')}]" if ":" in self.name else self.name
+        return f"{user}{name}{f':{self.port}' if self.port else ''}"
+
+    @property
+    def place(self) -> tuple[str, str, int | None]:
+        """What makes two targets the same host, whoever logs in."""
+        return self.scheme, self.name.lower().rstrip("."), self.port if self.port != 22 else None  # noqa: PLR2004  # ssh's own port
+
+
+@dataclass(frozen=True)
+class DemoSpec:
+    """`demo://[selection][?hosts=N&delay=SECONDS]`: which stand-in hosts to start."""
+
+    selection: str
+    hosts: int | None
+    delay: float | None
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What `--hosts` asks for."""
+
+    targets: tuple[Target, ...]
+    demo: DemoSpec | None = None
+
+
+def select(specs: Sequence[str]) -> Selection:
+    """Read the values of `--hosts`: specs separated by commas, `@FILE` for an inventory with one spec a line.
+
+    Names are not resolved here: an alias or a jump host may know what this machine does not. Raises
+    TargetError for everything that cannot be meant.
+    """
+    targets, demos = [], []
+    for spec in _expand(specs):
+        if spec.startswith("demo:"):
+            demos.append(_demo(spec))
+        else:
+            targets.append(_target(spec))
+    if len(demos) > 1:
+        raise TargetError("demo:// is named twice: name it once, with ?hosts=N for more hosts")
+    _refuse_twins(targets)
+    return Selection(tuple(targets), demos[0] if demos else None)
+
+
+def _expand(values: Sequence[str]) -> Iterator[str]:
+    for value in values:
+        for part in value.split(","):
+            spec = part.strip()
+            if not spec:
+                raise TargetError(
+                    f"--hosts={value} has an empty host in it, perhaps a variable that is not set: name hosts as in {EXAMPLE}",
+                )
+            yield from _inventory(Path(spec[1:]).expanduser()) if spec.startswith("@") else (spec,)
+
+
+def _inventory(path: Path) -> Iterator[str]:
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise TargetError(
+            f"the inventory {path} cannot be read ({reason}): name an existing file as --hosts=@FILE"
+        ) from error
+    specs = [line.split("#", 1)[0].strip() for line in lines]
+    if not any(specs):
+        raise TargetError(
+            f"the inventory {path} names no host: write one host a line, such as ssh://ops@web1"
+        )
+    yield from filter(None, specs)
+
+
+def _target(spec: str) -> Target:
+    scheme, separator, rest = spec.partition("://")
+    if not separator:
+        scheme, rest = "ssh", spec
+    if scheme not in SCHEMES:
+        known = ", ".join(f"{name}://" for name in SCHEMES)
+        raise TargetError(f"{_shown(spec)} has the unknown scheme {scheme}://: use one of {known} or @FILE")
+    if scheme == "local":
+        if rest.strip("/"):
+            raise TargetError(
+                f"{spec} names a host, but local:// is this machine: write local:// or ssh://{rest}"
+            )
+        return Target("local://", "local", "localhost")
+    return _ssh_target(spec, rest.removesuffix("/"))
+
+
+def _ssh_target(spec: str, netloc: str) -> Target:
+    if "?" in netloc or "/" in netloc:
+        raise TargetError(
+            f"{_shown(spec)} has more than user, host and port: write ssh://[user@]host[:port], and use --ssh-config or "
+            "--ssh-identity-file for the rest",
+        )
+    user, at, place = netloc.rpartition("@")
+    if ":" in user:
+        raise TargetError(
+            f"{_shown(spec)} holds a password, which would end up in logs: use a key (--ssh-identity-file or ssh-agent)"
+        )
+    name, port = _split_port(spec, place)
+    user = unquote(user)
+    if at and not _USER.fullmatch(user):
+        raise TargetError(f"{_shown(spec)} has no usable user name before the @: write ssh://user@host")
+    shown = f"[{name}]" if ":" in name else name
+    canonical = f"ssh://{f'{user}@' if user else ''}{shown}{f':{port}' if port else ''}"
+    return Target(canonical, "ssh", name, user or None, port)
+
+
+def _split_port(spec: str, place: str) -> tuple[str, int | None]:
+    """Host and port of `host`, `host:port`, `v6` and `[v6]:port`."""
+    if place.startswith("["):
+        name, closed, port = place[1:].partition("]")
+        valid = bool(closed) and _ADDRESS_V6.fullmatch(name) and port[:1] in {"", ":"}
+        port = port[1:] if port else ""
+    elif place.count(":") > 1:
+        name, port, valid = place, "", _ADDRESS_V6.fullmatch(place)
+    else:
+        name, colon, port = place.partition(":")
+        valid = _NAME.fullmatch(unquote(name)) and (port or not colon)
+    if not valid:
+        raise TargetError(
+            f"{_shown(spec)} is no host: write ssh://[user@]host[:port], such as ssh://ops@web1:22"
+        )
+    if port and not (_PORT.fullmatch(port) and 0 < int(port) <= _MAX_PORT):
+        raise TargetError(f"{_shown(spec)} has no usable port: it is a number from 1 to {_MAX_PORT}")
+    return unquote(name), int(port) if port else None
+
+
+def _shown(spec: str) -> str:
+    """A spec for an error message, without a password that it may hold."""
+    return re.sub(r"(//|^)([^/@:]*):[^@]*@", r"\1\2:…@", spec)
+
+
+def _demo(spec: str) -> DemoSpec:
+    selection, _, query = spec.removeprefix("demo:").removeprefix("//").partition("?")
+    values = parse_qs(query, keep_blank_values=True)
+    unknown = sorted(set(values) - {"hosts", "delay"})
+    if unknown:
+        raise TargetError(
+            f"{spec} has the unknown setting {unknown[0]!r}: the demo knows hosts=N and delay=SECONDS"
+        )
+    hosts = _number(spec, values, "hosts", 1, 1000)
+    return DemoSpec(
+        selection.strip("/"), None if hosts is None else int(hosts), _number(spec, values, "delay", 0, 3600)
+    )
+
+
+def _number(spec: str, values: dict[str, list[str]], key: str, least: int, most: int) -> float | None:
+    if key not in values:
+        return None
+    text = values[key][-1]
+    whole = key == "hosts"
+    if (
+        not re.fullmatch(r"\d{1,6}" if whole else r"\d{1,6}(?:\.\d+)?", text)
+        or not least <= float(text) <= most
+    ):
+        raise TargetError(
+            f"{spec}: {key} is {'a whole number' if whole else 'a number'} from {least} to {most}"
+        )
+    return float(text)
+
+
+def _refuse_twins(targets: Iterable[Target]) -> None:
+    """Two specs for one host would trigger its agent twice."""
+    ids: dict[object, list[str]] = {}
+    for target in targets:
+        ids.setdefault(target.place, []).append(target.id)
+    twins = [names for names in ids.values() if len(names) > 1]
+    if twins:
+        names = twins[0]
+        again = "twice" if len(set(names)) == 1 else f"as {' and '.join(sorted(set(names)))}"
+        raise TargetError(
+            f"the host {names[0].rpartition('@')[2].removeprefix('ssh://')} is named {again}: name it once, its agent would be triggered twice"
+        )

@@ -1,0 +1,34 @@
+"""Step 1: the agent is installed and running (`systemctl status qualys-cloud-agent`)."""
+
+
+def test_unit_exists(unit):
+    """Step 1: systemd knows the unit; "Unit qualys-cloud-agent.service not found" means not installed.
+
+    If not: this host relies on network scans; install the agent and activate it, then run again.
+    """
+    assert unit.presence == "installed"
+
+
+def test_service_is_active_and_running(service):
+    """Step 1: `systemctl status` shows `Active: active (running)`.
+
+    If not: `sudo systemctl start qualys-cloud-agent`; `journalctl -u qualys-cloud-agent` says why it ended.
+    """
+    assert service.state == "active (running)"
+
+
+def test_service_is_not_in_a_crash_loop(service):
+    """Step 1: systemd does not start it again and again.
+
+    If not: `journalctl -u qualys-cloud-agent` and the agent's own log say why it ends; a full disk and a
+    broken agent database are usual; reinstall the agent if it does not stay up.
+    """
+    assert service.stability == "stable"
+
+
+def test_service_is_enabled_at_boot(service):
+    """Step 1: the unit starts at boot.
+
+    If not: `sudo systemctl enable qualys-cloud-agent`, or the agent is gone after the next reboot.
+    """
+    assert service.boot == "starts at boot"
