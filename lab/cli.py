@@ -93,5 +93,7 @@ def _up(state: str | None, count: int, delay: float, *, check: bool) -> None:
     took = time.monotonic() - began
     named = ", ".join(f"{host.name} ({host.personality})" for host in made[:3]) + (", …" if made[3:] else "")
     inside = ["lab/run", *(["--state", str(lab.state)] if state else [])]
-    reach = shlex.join([*inside, "ssh", "-F", str(lab.ssh_config), made[0].name])
-    sys.stdout.write(f"{len(made)} up in {took:.1f} s: {named}\n{reach}\n")
+    verify = ["pytest", f"--ssh-config={lab.ssh_config}", f"--hosts=@{lab.state / hosts.FLEET}"]
+    visit = ["ssh", "-F", str(lab.ssh_config), made[0].name]
+    sys.stdout.write(f"{len(made)} up in {took:.1f} s: {named}\n")
+    sys.stdout.writelines(f"{shlex.join([*inside, *command])}\n" for command in (verify, visit))

@@ -150,7 +150,8 @@ class Fleet:
     ) -> NotApplicable | Inconclusive | None:
         if self.interrupted.is_set():
             return Interrupted(f"{target.id}: {INTERRUPTED}")
-        return next(filter(None, (sightings[need].reason for need in item.needs)), None)
+        reasons = (sightings[need].reason for need in item.needs)
+        return next((reason for reason in reasons if reason is not None), None)
 
 
 def _look(
@@ -160,9 +161,7 @@ def _look(
         return item.make(host, seen), None
     except (NotApplicable, Inconclusive) as reason:
         return None, reason
-    except (
-        Exception
-    ) as error:  # a defect of ours is no verdict on the host, and must not take the others down
+    except Exception as error:  # noqa: BLE001  # a defect of ours is no verdict, and must not end the others
         _log.exception("observation %s of %s", item.name, host.target.id)
         return None, Inconclusive(
             f"{host.target.id}: observing `{item.name}` failed inside qualys-verify ({error!r}): please report it",

@@ -125,7 +125,6 @@ def _plans(items: list[pytest.Item]) -> dict[Target, tuple[Observation, ...]]:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
-    call: pytest.CallInfo[None],
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Turn each outcome into a finding: verdict, what was observed, and the transcript it rests on."""
     report = yield

@@ -5,11 +5,11 @@ runbook from being judged is one of these, and each carries one sentence: what h
 """
 
 
-class NotApplicable(Exception):
+class NotApplicable(Exception):  # noqa: N818  # the name of the verdict; nothing went wrong
     """The sentence does not apply to this host (no agent, read-only run); pytest reports it as skipped."""
 
 
-class Inconclusive(Exception):
+class Inconclusive(Exception):  # noqa: N818  # the name of the verdict
     """It could not be seen whether the sentence holds; pytest reports it as an error, never as a pass."""
 
 

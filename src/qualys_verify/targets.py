@@ -153,13 +153,13 @@ def _split_port(spec: str, place: str) -> tuple[str, int | None]:
     """Host and port of `host`, `host:port`, `v6` and `[v6]:port`."""
     if place.startswith("["):
         name, closed, port = place[1:].partition("]")
-        valid = bool(closed) and _ADDRESS_V6.fullmatch(name) and port[:1] in {"", ":"}
+        valid = bool(closed and _ADDRESS_V6.fullmatch(name) and port[:1] in {"", ":"})
         port = port[1:] if port else ""
     elif place.count(":") > 1:
-        name, port, valid = place, "", _ADDRESS_V6.fullmatch(place)
+        name, port, valid = place, "", bool(_ADDRESS_V6.fullmatch(place))
     else:
         name, colon, port = place.partition(":")
-        valid = _NAME.fullmatch(unquote(name)) and (port or not colon)
+        valid = bool(_NAME.fullmatch(unquote(name)) and (port or not colon))
     if not valid:
         raise TargetError(
             f"{_shown(spec)} is no host: write ssh://[user@]host[:port], such as ssh://ops@web1:22"

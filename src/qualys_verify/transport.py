@@ -5,6 +5,7 @@ stands a nonce of the run with the command's real exit status, on stdout and on 
 `.bashrc` or a dead container prints is outside the frame, and without a frame nothing ran.
 """
 
+import itertools
 import os
 import secrets
 import selectors
@@ -177,7 +178,7 @@ class Frame:
         """For each mark in a stream, the status in it (None for `begin`) and what came before it."""
         pieces = stream.split(b"\n" + self._mark + b" ")
         parts: list[tuple[int | None, bytes]] = []
-        for before, after in zip(pieces, pieces[1:], strict=False):
+        for before, after in itertools.pairwise(pieces):
             word, newline, _ = after.partition(b"\n")
             if newline:
                 parts.append(

@@ -52,6 +52,7 @@ def problems(findings: Iterable[Finding]) -> tuple[Problem, ...]:
     """
     groups: dict[tuple[Verdict, str, str, str], list[Finding]] = {}
     for finding in findings:
+        key: tuple[Verdict, str, str, str]
         if finding.verdict is Verdict.NON_COMPLIANT:
             key = (finding.verdict, finding.step, finding.title, finding.observed)
         elif (
