@@ -96,14 +96,24 @@ def prepare(host: Host, below: Path, public_key: str, delay: float) -> None:
 
 def start(host: Host) -> subprocess.Popen[bytes]:
     """Boot a host in cgroups of its own and return the process that looks after it; it outlives this one."""
+    command = [
+        str(HERE / "supervise"),
+        host.machine,
+        host.name,
+        str(host.rootfs),
+        str(NAMESPACES / host.netns),
+    ]
+    with host.console.open("wb") as console:
+        watched = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=console, stderr=console, cwd="/", start_new_session=True
+        )
     for cgroup in host.cgroups:
         cgroup.mkdir()
-    places = (host.rootfs, NAMESPACES / host.netns, *host.cgroups)
-    command = [str(HERE / "supervise"), host.machine, host.name, *map(str, places)]
-    with host.console.open("wb") as console:
-        return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=console, stderr=console, cwd="/", start_new_session=True
-        )
+        (cgroup / "cgroup.procs").write_text(str(watched.pid), encoding="ascii")
+    if watched.stdin:
+        watched.stdin.write(b"go\n")
+        watched.stdin.close()
+    return watched
 
 
 def _identify(host: Host) -> None:

@@ -229,7 +229,7 @@ def _forget_nspawn(lab: Lab) -> None:
 
 def _unmount(lab: Lab) -> None:
     for mount in machine.mounts_below(lab.hosts_directory):
-        machine.call(["umount", mount])
+        machine.unmount(mount)
     if lab.hosts_directory.exists():
         lab.hosts_directory.rmdir()
 

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,19 +95,14 @@ def kill_cgroup(cgroup: Path, timeout: float = 30) -> None:
 
 
 def remove_cgroup(cgroup: Path) -> None:
-    """Remove an empty cgroup and everything below it; the kernel may need a moment to let go of it."""
+    """Remove an empty cgroup and everything below it."""
     for here, _, _ in os.walk(cgroup, topdown=False):
-        for patience in range(100, -1, -1):
-            try:
-                Path(here).rmdir()
-            except FileNotFoundError:
-                pass
-            except OSError as error:
-                if not patience:
-                    raise LabError(f"cgroup {here} cannot be removed: {error.strerror}") from error
-                time.sleep(0.02)
-                continue
-            break
+        _patiently(Path(here).rmdir)
+
+
+def unmount(mount: Path) -> None:
+    """Unmount what nobody is to use any more."""
+    _patiently(lambda: call(["umount", mount]))
 
 
 def mounts_below(path: Path) -> list[Path]:
@@ -138,6 +133,20 @@ def restore_inotify(lab: str) -> None:
         if int(INOTIFY.read_text(encoding="ascii")) == INOTIFY_NEEDED:
             INOTIFY.write_text(str(ledger["before"]), encoding="ascii")
         ledger.clear()
+
+
+def _patiently(action: Callable[[], object], timeout: float = 10) -> None:
+    """Do what may fail at first, because the kernel lets go of killed processes only after a moment."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            action()
+        except (LabError, OSError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
 
 
 @contextlib.contextmanager

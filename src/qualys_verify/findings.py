@@ -74,7 +74,7 @@ def _reason(report: pytest.TestReport, verdict: Verdict) -> str:
 
 
 def _sightings(item: pytest.Function, fleet: Fleet, target: Target) -> list[Sighting]:
-    """The sightings that a test rests on, in the order in which they were made."""
+    """All sightings that a test rests on, in the order in which they were made."""
     return [fleet.sighting(target, observation.name) for observation in plan(item.fixturenames)]
 
 

@@ -4,9 +4,10 @@ import re
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
+from hashlib import sha256
 from threading import Lock
 
 from qualys_verify.agent.clock import HostClock, parse_clock
@@ -31,12 +32,28 @@ _NO_SUCH_FILE = re.compile(r"No such file or directory|Not a directory", re.IGNO
 _CLOCK = "date '+%s %z'; date -d \"@$(($(date +%s) - 86400))\" '+%s %z' 2>/dev/null || true"
 
 
+def whole(output: str) -> str:
+    """Keep a command's output for the evidence as it is."""
+    return output
+
+
+def digest(output: str) -> str:
+    """Keep only its size and SHA-256: configuration files hold ids and tokens, which no report may show."""
+    data = output.encode("utf-8", "surrogateescape")
+    return f"[{len(data)} bytes, SHA-256 {sha256(data).hexdigest()}; not shown, it may hold ids and tokens]"
+
+
 @dataclass(frozen=True)
 class Command:
-    """One command for a target; `as_root` puts `sudo -n` before exactly it, where the login is not root already."""
+    """One command for a target.
+
+    `as_root` puts `sudo -n` before exactly it, where the login is not root already. `show` says what of its
+    output is kept for the evidence.
+    """
 
     argv: tuple[str, ...]
     as_root: bool = False
+    show: Callable[[str], str] = whole
 
 
 def user(*argv: str) -> Command:
@@ -44,9 +61,9 @@ def user(*argv: str) -> Command:
     return Command(argv)
 
 
-def root(*argv: str) -> Command:
+def root(*argv: str, show: Callable[[str], str] = whole) -> Command:
     """A command that needs root: the agent's files cannot even be seen otherwise (facts, section 2)."""
-    return Command(argv, as_root=True)
+    return Command(argv, as_root=True, show=show)
 
 
 @dataclass(frozen=True)
@@ -133,7 +150,7 @@ class Host:
             "machine_id": "cat /etc/machine-id 2>/dev/null || true",
             "boot_id": "cat /proc/sys/kernel/random/boot_id 2>/dev/null || true",
         }
-        replies = self._run(list(probes.values()))
+        replies = self._run(list(probes.values()), [whole] * len(probes))
         answers = {name: reply.stdout.strip() for name, reply in zip(probes, replies, strict=True)}
         return _read_identity(self.target.id, answers)
 
@@ -142,7 +159,9 @@ class Host:
 
         Raises Denied when sudo refuses one of them, besides what the transport raises.
         """
-        return self._run([self._text(command) for command in commands])
+        return self._run(
+            [self._text(command) for command in commands], [command.show for command in commands]
+        )
 
     def clock(self) -> HostClock:
         """The target's clock, now."""
@@ -150,12 +169,14 @@ class Host:
 
     def run_timed(self, *commands: Command) -> tuple[HostClock, tuple[Reply, ...]]:
         """Run commands in one round trip, and read the target's clock just after them."""
-        *replies, clock = self._run([*map(self._text, commands), _CLOCK])
+        texts, shows = map(self._text, commands), (command.show for command in commands)
+        *replies, clock = self._run([*texts, _CLOCK], [*shows, whole])
         return _read_clock(self.target.id, clock.stdout), tuple(replies)
 
-    def _run(self, texts: Sequence[str]) -> tuple[Reply, ...]:
+    def _run(self, texts: Sequence[str], shows: Sequence[Callable[[str], str]]) -> tuple[Reply, ...]:
         replies = self._transport.run(texts)
-        self.record.replies += replies
+        for reply, show in zip(replies, shows, strict=True):
+            self.record.replies.append(replace(reply, stdout=show(reply.stdout)))
         for reply in replies:
             self._check_sudo(reply)
         return replies
@@ -165,7 +186,7 @@ class Host:
 
         Raises Denied where a file may not be looked at: "may not look" is never "not there".
         """
-        replies = self.run(*(root("head", "-c", str(limit), str(path)) for path in paths))
+        replies = self.run(*(root("head", "-c", str(limit), str(path), show=digest) for path in paths))
         return tuple(self.content(reply) for reply in replies)
 
     def content(self, reply: Reply) -> str | None:
@@ -211,7 +232,7 @@ class Host:
         )
 
     def _trigger(self, command: Command) -> tuple[datetime, Reply]:
-        clock, reply = self._run([_CLOCK, self._text(command)])
+        clock, reply = self._run([_CLOCK, self._text(command)], [whole, command.show])
         return _read_clock(self.target.id, clock.stdout).now, reply
 
     def note(self, reading: object) -> None:

@@ -10,7 +10,7 @@ from qualys_verify.evidence.terminal import render
 from qualys_verify.findings import finding_of, target_of
 from qualys_verify.observation import FLEET, Observation, is_trigger, plan
 from qualys_verify.progress import Ticker
-from qualys_verify.run import Run, link_latest
+from qualys_verify.run import Run, settle_report
 from qualys_verify.settings import add_options, host_specs, read_settings
 from qualys_verify.targets import EXAMPLE, Target, select
 from qualys_verify.verdict import Finding, Verdict, exit_status
@@ -162,7 +162,7 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Point `reports/latest` to the report, once it is written."""
+    """Settle the report, once it is written."""
     run = config.stash.get(RUN, None)
-    if run is not None and run.report.exists():
-        link_latest(run.report)
+    if run is not None:
+        settle_report(run.report)

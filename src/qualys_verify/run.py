@@ -133,8 +133,16 @@ def _demo_targets(spec: DemoSpec) -> tuple[Target, ...]:
     return tuple(Target(f"demo://{host.name}", "demo", host.name) for host in hosts)
 
 
-def link_latest(report: Path) -> None:
-    """Have `latest` beside the run's folder point to it; where links are not possible there is none."""
+def settle_report(report: Path) -> None:
+    """Keep the report to its owner, and have `latest` beside its folder point to it.
+
+    A run that ended before it had a report leaves no empty folder. Where links are not possible there is none.
+    """
+    if not report.exists():
+        with suppress(OSError):
+            report.parent.rmdir()
+        return
+    report.chmod(0o600)
     link = report.parent.parent / "latest"
     fresh = link.with_name(f".latest-{os.getpid()}")
     with suppress(OSError):

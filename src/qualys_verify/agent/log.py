@@ -82,3 +82,11 @@ def parse_header(line: str) -> Entry | None:
     except ValueError:
         return None
     return Entry(stamp, match["logger"], match["level"].lower(), match["message"])
+
+
+def excerpt(text: str, count: int) -> str:
+    """The last entries of a log for the evidence: headers only, payloads hold ids, addresses and tokens."""
+    entries = parse_log(text)
+    lines = [f"{entry}{f' [+ {len(entry.body)} lines]' if entry.body else ''}" for entry in entries[-count:]]
+    left_out = len(entries) - len(lines)
+    return "\n".join([*([f"[{left_out} earlier entries]"] if left_out else []), *lines])

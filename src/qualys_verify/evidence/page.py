@@ -35,10 +35,12 @@ class ReportData(Protocol):
 
 def name_report(config: pytest.Config, run: "Run") -> None:
     """Have pytest-html write one page that stands by itself into the run's folder, unless `--html` names another."""
-    if not config.pluginmanager.hasplugin("html"):
+    if not config.pluginmanager.hasplugin("html") or config.option.collectonly:
         return
     config.option.self_contained_html = True
-    config.option.htmlpath = config.option.htmlpath or str(run.report)
+    if not config.option.htmlpath:
+        run.report.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # it speaks of real hosts
+        config.option.htmlpath = str(run.report)
 
 
 class Page:
