@@ -33,7 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(options: Sequence[str]) -> int:
     """Run the runbook with pytest's options; reports and cache go below the current directory."""
     here, home = Path.cwd(), runbook()
-    settings = [f"--rootdir={home}", "-o", f"cache_dir={here / '.pytest_cache'}", f"--report-dir={here / 'reports'}"]
+    settings = [
+        f"--rootdir={home}",
+        "-o",
+        f"cache_dir={here / '.pytest_cache'}",
+        f"--report-dir={here / 'reports'}",
+    ]
     return int(pytest.main([*settings, *options, str(home / "tests_agent")]))
 
 

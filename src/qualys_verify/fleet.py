@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -19,6 +19,7 @@ from qualys_verify.reasons import Inconclusive, Interrupted, NotApplicable
 from qualys_verify.targets import Target
 
 INTERRUPTED = "not seen: the run was interrupted before this was looked at"
+UNPLANNED = "not seen: nobody looked, because no test that was selected names this observation as a parameter"
 _TICK = 0.2
 
 _log = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ class Fleet:
         self._turns = Turns(at_once, self.interrupted)
         self._sightings: dict[str, dict[str, Sighting]] = {}
         self._busy: dict[str, str] = {}
-        self._done = 0
+        self._lost: dict[str, Inconclusive] = {}
 
     @property
     def sleep(self) -> Callable[[float], None]:
@@ -77,8 +78,13 @@ class Fleet:
 
     def sighting(self, target: Target, name: str) -> Sighting:
         """What came of an observation; one that was never made is inconclusive, never a pass."""
-        missed = Sighting(None, Interrupted(f"{target.id}: {INTERRUPTED}"), Record(), datetime.now(UTC), 0.0)
-        return self._sightings.get(target.id, {}).get(name, missed)
+        seen = self._sightings.get(target.id, {}).get(name)
+        return seen or Sighting(None, self._why_unseen(target), Record(), datetime.now(UTC), 0.0)
+
+    def _why_unseen(self, target: Target) -> Inconclusive:
+        if self.interrupted.is_set():
+            return Interrupted(f"{target.id}: {INTERRUPTED}")
+        return self._lost.get(target.id) or Inconclusive(f"{target.id}: {UNPLANNED}")
 
     def observe(
         self,
@@ -95,23 +101,21 @@ class Fleet:
         if not plans:
             return
         with ThreadPoolExecutor(len(plans), "observer") as pool:
-            futures = [
-                pool.submit(self._observe, target, plan, open_host, close_host)
-                for target, plan in plans.items()
-            ]
             try:
+                futures = [
+                    pool.submit(self._observe, target, plan, open_host, close_host)
+                    for target, plan in plans.items()
+                ]
                 self._wait(futures, report)
             except BaseException:
                 self.interrupted.set()
                 raise
-        for future in futures:
-            future.result()  # a defect of ours must not be silent
 
     def _wait(self, futures: Sequence[Future[None]], report: Callable[[Progress], None]) -> None:
         waiting = set(futures)
         while waiting:
             _, waiting = wait(waiting, timeout=_TICK)
-            report(Progress(self._done, len(futures), dict(self._busy)))
+            report(Progress(len(futures) - len(waiting), len(futures), dict(self._busy)))
 
     def _observe(
         self,
@@ -120,17 +124,19 @@ class Fleet:
         open_host: Callable[[Target], Host],
         close_host: Callable[[Target], None],
     ) -> None:
-        with self._turns.turn():
-            sightings = self._sightings.setdefault(target.id, {})
-            host = open_host(target)
-            try:
+        """Make a host's observations; whatever goes wrong here is this host's, and ends nobody else's."""
+        sightings = self._sightings.setdefault(target.id, {})
+        try:
+            with self._turns.turn(), ExitStack() as at_the_end:
+                host = open_host(target)
+                at_the_end.callback(close_host, target)
                 for item in plan:
                     self._busy[target.id] = item.name
                     sightings[item.name] = self._make(host, item, sightings)
-            finally:
-                self._busy.pop(target.id, None)
-                self._done += 1
-                close_host(target)
+        except Exception as error:  # noqa: BLE001  # see above
+            self._lost[target.id] = _defect(target, "the connection", error)
+        finally:
+            self._busy.pop(target.id, None)
 
     def _make(self, host: Host, item: Observation, sightings: Mapping[str, Sighting]) -> Sighting:
         """One observation, unless something that it needs was not seen: then that is its reason too."""
@@ -161,8 +167,11 @@ def _look(
         return item.make(host, seen), None
     except (NotApplicable, Inconclusive) as reason:
         return None, reason
-    except Exception as error:  # noqa: BLE001  # a defect of ours is no verdict, and must not end the others
-        _log.exception("observation %s of %s", item.name, host.target.id)
-        return None, Inconclusive(
-            f"{host.target.id}: observing `{item.name}` failed inside qualys-verify ({error!r}): please report it",
-        )
+    except BaseException as error:  # noqa: BLE001  # pytest.skip and SystemExit are no Exception
+        return None, _defect(host.target, f"the observation `{item.name}`", error)
+
+
+def _defect(target: Target, what: str, error: BaseException) -> Inconclusive:
+    """A defect of ours is no verdict, and must not be silent either."""
+    _log.error("%s of %s", what, target.id, exc_info=error)
+    return Inconclusive(f"{target.id}: {what} failed inside qualys-verify ({error!r}): please report it")

@@ -23,11 +23,16 @@ _SUDO_MISSING = re.compile(
 _SUDO_DENIED = re.compile(
     r"^sudo: .*(?:password is required|terminal is required|may not run|must have a tty|no tty present)"
     r"|^Sorry, user .* (?:is not allowed|may not run)"
-    r"|is not (?:in the sudoers file|allowed to (?:run|execute))",
+    r"|is not (?:in the sudoers file|allowed to (?:run|execute))"
+    r"|^sudo: .*(?:account management|authentication error|account validation|expired|unknown user|sudoers"
+    r"|policy plugin|audit plugin|no new privileges|setuid bit|effective uid)",
     re.IGNORECASE | re.MULTILINE,
 )
 _NO_PERMISSION = re.compile(r"Permission denied|Operation not permitted", re.IGNORECASE)
-_NO_SUCH_FILE = re.compile(r"No such file or directory|Not a directory", re.IGNORECASE)
+# What sudo itself does not find is not the file that was asked for.
+_NO_SUCH_FILE = re.compile(
+    r"^(?!sudo: ).*(?:No such file or directory|Not a directory)", re.IGNORECASE | re.MULTILINE
+)
 
 _CLOCK = "date '+%s %z'; date -d \"@$(($(date +%s) - 86400))\" '+%s %z' 2>/dev/null || true"
 
@@ -193,12 +198,12 @@ class Host:
         """The text that a command read from a file, None when there is no such file; see `read`."""
         if reply.status == 0:
             return reply.stdout
-        if _NO_SUCH_FILE.search(reply.stderr):
-            return None
         if _NO_PERMISSION.search(reply.stderr):
             raise Denied(
                 f"{self.target.id}: `{reply.command}` is not permitted: let this login use sudo for it"
             )
+        if _NO_SUCH_FILE.search(reply.stderr):
+            return None
         said = " ".join(reply.stderr.split())[:160] or "nothing"
         raise Inconclusive(
             f"{self.target.id}: `{reply.command}` ended with status {reply.status} and said: {said}"
@@ -270,7 +275,7 @@ def _read_identity(target_id: str, answers: Mapping[str, str]) -> Identity:
             machine_id=answers["machine_id"],
             boot_id=answers["boot_id"],
         )
-    except (ValueError, IndexError) as error:
+    except (ValueError, IndexError, OverflowError) as error:
         raise Inconclusive(
             f"{target_id} does not answer like a Linux host (`id -u`, `cat /proc/uptime`): {error}"
         ) from error
@@ -279,7 +284,7 @@ def _read_identity(target_id: str, answers: Mapping[str, str]) -> Identity:
 def _read_clock(target_id: str, text: str) -> HostClock:
     try:
         return parse_clock(text.splitlines())
-    except (ValueError, IndexError) as error:
+    except (ValueError, IndexError, OverflowError) as error:
         raise Inconclusive(
             f"{target_id}: the clock cannot be read (`date '+%s %z'` printed {text[:60]!r})"
         ) from error

@@ -10,12 +10,14 @@ from qualys_verify.agent.dialect import Dialect
 from qualys_verify.agent.layout import UNIT, Layout
 from qualys_verify.agent.patterns import Patterns, load_patterns
 from qualys_verify.agent.request import THROTTLE_RANGE, ScanType
+from qualys_verify.targets import EXAMPLE, local_path
 
 if TYPE_CHECKING:
     import pytest
 
 _DURATION = re.compile(r"(?P<number>\d{1,9}(?:\.\d+)?)\s*(?P<unit>s|m|min|h)?")
 _UNITS = {None: 1, "s": 1, "m": 60, "min": 60, "h": 3600}
+_LONGEST = 365 * 24 * 3600  # what ssh and the system's clocks take without question
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,10 @@ class Option:
 
 def _seconds(text: str) -> float:
     match = _DURATION.fullmatch(text.strip())
-    if not match or float(match["number"]) <= 0:
+    seconds = float(match["number"]) * _UNITS[match["unit"]] if match else 0
+    if not 0 < seconds <= _LONGEST:
         raise ValueError("is a time greater than 0, such as 15, 15s, 5m or 1h")
-    return float(match["number"]) * _UNITS[match["unit"]]
+    return seconds
 
 
 def _optional_seconds(text: str) -> float | None:
@@ -106,7 +109,7 @@ def _unit(text: str) -> str:
 
 
 def _patterns(text: str) -> Patterns:
-    return load_patterns(Path(text).expanduser() if text else None)
+    return load_patterns(local_path(text) if text else None)
 
 
 def _count(text: str) -> int:
@@ -116,7 +119,7 @@ def _count(text: str) -> int:
 
 
 def _directory(text: str) -> Path | None:
-    return Path(text).expanduser() if text else None
+    return local_path(text) if text else None
 
 
 _PATH = "PATH"
@@ -232,13 +235,10 @@ def add_options(parser: "pytest.Parser") -> None:
     parser.addini("read_only", "look at everything, trigger nothing", type="bool", default=False)
     parser.addini(
         "hosts",
-        f"the hosts to verify when --hosts is not given, such as {EXAMPLE_INI}",
+        "the hosts to verify when --hosts is not given, such as ssh://ops@web1",
         type="args",
         default=[],
     )
-
-
-EXAMPLE_INI = "ssh://ops@web1"
 
 
 def read_settings(config: "pytest.Config") -> Settings:
@@ -270,8 +270,15 @@ def read_settings(config: "pytest.Config") -> Settings:
 
 
 def host_specs(config: "pytest.Config") -> Sequence[str]:
-    """The values of `--hosts`, or of `hosts` in the configuration; empty when neither says anything."""
+    """The values of `--hosts`, or of `hosts` in the configuration; empty when neither says anything.
+
+    Raises ValueError when `--hosts` is given twice: pytest would take the last one, and the hosts before it
+    would be left out without a word.
+    """
     given = config.getoption("hosts")
+    arguments = [str(argument).partition("=")[0] for argument in config.invocation_params.args]
+    if arguments.count("--hosts") > 1:
+        raise ValueError(f"--hosts is given twice: name all hosts in one, as in {EXAMPLE}")
     return [given] if given is not None else config.getini("hosts")
 
 
@@ -294,7 +301,7 @@ def _readable(config: "pytest.Config", dest: str, name: str) -> Path | None:
     value = config.getoption(dest)
     if value is None:
         return None
-    path = Path(value).expanduser()
+    path = local_path(value)
     try:
         with path.open("rb"):
             return path

@@ -1,8 +1,10 @@
 """Which hosts: specs and inventories into targets, each with a unique and honest id."""
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv6Address
 from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote
 
@@ -12,9 +14,11 @@ EXAMPLE = "--hosts=ssh://ops@web1,ssh://ops@web2"
 SCHEMES = ("ssh", "local", "demo")
 
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?\.?")
-_ADDRESS_V6 = re.compile(r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%[A-Za-z0-9._-]+)?")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+\\-]*\$?")
 _PORT = re.compile(r"[0-9]{1,5}")
+_ZONE = re.compile(r"[A-Za-z0-9._-]+")
+# `user:` and what is up to the last @, or up to the end: there may be a comma in a password.
+_SECRET = re.compile(r"^((?:[A-Za-z][A-Za-z0-9+.-]*://)?[^/@:\[]*):(?!//)(?:.*(?=@)|[^@]*$)", re.DOTALL)
 _MAX_PORT = 65535
 
 
@@ -48,7 +52,8 @@ class Target:
     @property
     def place(self) -> tuple[str, str, int | None]:
         """What makes two targets the same host, whoever logs in."""
-        return self.scheme, self.name.lower().rstrip("."), self.port if self.port != 22 else None  # noqa: PLR2004  # ssh's own port
+        name = str(IPv6Address(self.name)) if ":" in self.name else self.name.rstrip(".")
+        return self.scheme, name.lower(), self.port if self.port != 22 else None  # noqa: PLR2004  # ssh's own port
 
 
 @dataclass(frozen=True)
@@ -92,14 +97,19 @@ def _expand(values: Sequence[str]) -> Iterator[str]:
             spec = part.strip()
             if not spec:
                 raise TargetError(
-                    f"--hosts={value} has an empty host in it, perhaps a variable that is not set: name hosts as in {EXAMPLE}",
+                    f"--hosts={_shown(value)} has an empty host in it, perhaps a variable that is not set: name hosts as in {EXAMPLE}",
                 )
-            yield from _inventory(Path(spec[1:]).expanduser()) if spec.startswith("@") else (spec,)
+            yield from _inventory(local_path(spec[1:])) if spec.startswith("@") else (spec,)
+
+
+def local_path(text: str) -> Path:
+    """A path on this machine as the user wrote it; `~` is a home directory where there is one of that name."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111  # Path.expanduser raises where there is none
 
 
 def _inventory(path: Path) -> Iterator[str]:
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8-sig").splitlines()  # editors on Windows begin a file with a mark
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise TargetError(
@@ -119,14 +129,14 @@ def _target(spec: str) -> Target:
         scheme, rest = "ssh", spec
     if scheme not in SCHEMES:
         known = ", ".join(f"{name}://" for name in SCHEMES)
-        raise TargetError(f"{_shown(spec)} has the unknown scheme {scheme}://: use one of {known} or @FILE")
+        raise TargetError(f"{_shown(spec)} has an unknown scheme: use one of {known} or @FILE")
     if scheme == "local":
         if rest.strip("/"):
             raise TargetError(
-                f"{spec} names a host, but local:// is this machine: write local:// or ssh://{rest}"
+                f"{_shown(spec)} names a host, but local:// is this machine: write local:// or ssh://host"
             )
         return Target("local://", "local", "localhost")
-    return _ssh_target(spec, rest.removesuffix("/"))
+    return _ssh_target(spec.removesuffix("/"), rest.removesuffix("/"))
 
 
 def _ssh_target(spec: str, netloc: str) -> Target:
@@ -151,27 +161,42 @@ def _ssh_target(spec: str, netloc: str) -> Target:
 
 def _split_port(spec: str, place: str) -> tuple[str, int | None]:
     """Host and port of `host`, `host:port`, `v6` and `[v6]:port`."""
+    name: str | None
     if place.startswith("["):
-        name, closed, port = place[1:].partition("]")
-        valid = bool(closed and _ADDRESS_V6.fullmatch(name) and port[:1] in {"", ":"})
-        port = port[1:] if port else ""
+        address, closed, port = place[1:].partition("]")
+        name = _address(address) if closed and (not port or port[0] == ":" != port) else None
+        port = port[1:]
     elif place.count(":") > 1:
-        name, port, valid = place, "", bool(_ADDRESS_V6.fullmatch(place))
+        name, port = _address(place), ""
     else:
-        name, colon, port = place.partition(":")
-        valid = bool(_NAME.fullmatch(unquote(name)) and (port or not colon))
-    if not valid:
+        text, colon, port = place.partition(":")
+        name = unquote(text) if _NAME.fullmatch(unquote(text)) and (port or not colon) else None
+    if name is None:
         raise TargetError(
             f"{_shown(spec)} is no host: write ssh://[user@]host[:port], such as ssh://ops@web1:22"
         )
     if port and not (_PORT.fullmatch(port) and 0 < int(port) <= _MAX_PORT):
-        raise TargetError(f"{_shown(spec)} has no usable port: it is a number from 1 to {_MAX_PORT}")
-    return unquote(name), int(port) if port else None
+        # Not shown: it may be the beginning of a password that has a comma in it.
+        raise TargetError(
+            f"{_shown(spec.removesuffix(f':{port}'))}:… has no usable port: it is a number from 1 to {_MAX_PORT}"
+        )
+    return name, int(port) if port else None
+
+
+def _address(text: str) -> str | None:
+    """An IPv6 address, or None. Its zone may come after `%` or, as in a URL, after `%25`."""
+    address = re.sub("%25(?=.)", "%", text)
+    try:
+        zone = IPv6Address(address).scope_id
+    except ValueError:
+        return None
+    return address if zone is None or _ZONE.fullmatch(zone) else None
 
 
 def _shown(spec: str) -> str:
-    """A spec for an error message, without a password that it may hold."""
-    return re.sub(r"(//|^)([^/@:]*):[^@]*@", r"\1\2:…@", spec)
+    """A spec for an error message: on one line, and without what may be a password."""
+    shown = _SECRET.sub(r"\1:…", spec)
+    return "".join(character if character.isprintable() else "?" for character in shown)
 
 
 def _demo(spec: str) -> DemoSpec:
@@ -180,7 +205,7 @@ def _demo(spec: str) -> DemoSpec:
     unknown = sorted(set(values) - {"hosts", "delay"})
     if unknown:
         raise TargetError(
-            f"{spec} has the unknown setting {unknown[0]!r}: the demo knows hosts=N and delay=SECONDS"
+            f"{_shown(spec)} has the unknown setting {unknown[0]!r}: the demo knows hosts=N and delay=SECONDS"
         )
     hosts = _number(spec, values, "hosts", 1, 1000)
     return DemoSpec(
@@ -198,7 +223,7 @@ def _number(spec: str, values: dict[str, list[str]], key: str, least: int, most:
         or not least <= float(text) <= most
     ):
         raise TargetError(
-            f"{spec}: {key} is {'a whole number' if whole else 'a number'} from {least} to {most}"
+            f"{_shown(spec)}: {key} is {'a whole number' if whole else 'a number'} from {least} to {most}"
         )
     return float(text)
 

@@ -215,7 +215,7 @@ class _Bounded(testinfra.backend.base.BaseBackend):  # type: ignore[misc]  # tes
         )
         with process:
             try:
-                return _communicate(process, script.encode(), self.deadline)
+                return _communicate(process, os.fsencode(script), self.deadline)
             finally:
                 _end(process)
 
@@ -275,14 +275,15 @@ def disconnect(target: Target, ssh: SshSettings, number: int) -> None:
     socket = ssh.control_directory / str(number)
     if target.scheme == "local" or not socket.exists():
         return
-    subprocess.run(
-        ["ssh", "-F", "none", "-o", f"ControlPath={socket}", "-O", "exit", "closing"],  # noqa: S607  # the ssh of PATH, as testinfra's
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        timeout=10,
-        check=False,
-    )
+    with suppress(subprocess.TimeoutExpired):  # one that does not listen ends by itself, see `persist`
+        subprocess.run(
+            ["ssh", "-F", "none", "-o", f"ControlPath={socket}", "-O", "exit", "closing"],  # noqa: S607  # the ssh of PATH, as testinfra's
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=10,
+            check=False,
+        )
 
 
 _REASONS = (

@@ -1,5 +1,6 @@
 """Findings, arranged for a reader: hosts by steps, and each distinct problem once."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -54,16 +55,21 @@ def problems(findings: Iterable[Finding]) -> tuple[Problem, ...]:
     for finding in findings:
         key: tuple[Verdict, str, str, str]
         if finding.verdict is Verdict.NON_COMPLIANT:
-            key = (finding.verdict, finding.step, finding.title, finding.observed)
+            key = (finding.verdict, finding.step, finding.title, _nameless(finding.observed, finding.target))
         elif (
             finding.verdict is Verdict.INCONCLUSIVE
         ):  # the reason stands for all steps that it kept from being seen
-            key = (finding.verdict, "", "", finding.reason.replace(finding.target, "the host"))
+            key = (finding.verdict, "", "", _nameless(finding.reason, finding.target))
         else:
             continue
         groups.setdefault(key, []).append(finding)
     found = (_problem(key, members) for key, members in groups.items())
     return tuple(sorted(found, key=lambda problem: (list(Verdict).index(problem.verdict), problem.step)))
+
+
+def _nameless(text: str, host: str) -> str:
+    """A sentence about one host as it reads for any; `web1` is not the beginning of `web10`."""
+    return re.sub(rf"{re.escape(host)}(?![\w-]|[.:]\w)", "the host", text)
 
 
 def _problem(key: tuple[Verdict, str, str, str], members: list[Finding]) -> Problem:

@@ -1,0 +1,201 @@
+"""The runbook against real systemd hosts: over SSH, as a user who is not root, with sudo."""
+
+import contextlib
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+UNIT = "qualys-cloud-agent.service"
+
+Suite = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def suite(lab, tmp_path) -> Suite:
+    """Run the real suite from inside the hub; polls are short, because the stand-in's scans are."""
+
+    def run(*options: str, hosts: str = "lab1") -> "subprocess.CompletedProcess[str]":
+        places = [
+            f"--report-dir={tmp_path}",
+            f"--ssh-config={lab.ssh_config}",
+            "-o",
+            f"cache_dir={tmp_path}/cache",
+        ]
+        polls = ["--poll-interval=0.5", "--poll-timeout=20", "--command-timeout=10"]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            f"--rootdir={REPOSITORY}",
+            "-c",
+            f"{REPOSITORY}/pyproject.toml",
+        ]
+        return lab.run(
+            [*command, *places, *polls, f"--hosts={hosts}", *options, f"{REPOSITORY}/tests_agent"],
+            timeout=180,
+        )
+
+    return run
+
+
+@pytest.fixture
+def requests(lab) -> Callable[[str], list[str]]:
+    """What a host's agent was asked for, since the lab was started."""
+
+    def read(name: str) -> list[str]:
+        log = lab.root(name) / "var/lib/standin/invocations.log"
+        return [line.split(" ", 1)[1] for line in log.read_text().splitlines()] if log.exists() else []
+
+    return read
+
+
+@pytest.fixture
+def as_root(lab) -> Callable[[str, str], None]:
+    def run(name: str, script: str) -> None:
+        done = lab.ssh(name, script, user="root")
+        assert done.returncode == 0, done.stderr
+
+    return run
+
+
+@contextlib.contextmanager
+def broken(as_root, name: str, how: str, mend: str) -> Iterator[None]:
+    as_root(name, how)
+    try:
+        yield
+    finally:
+        # stopped first: a start would wait for the pending automatic restart, a minute
+        as_root(
+            name,
+            f"systemctl stop {UNIT}; {mend}; systemctl reset-failed {UNIT}; systemctl enable --now {UNIT}",
+        )
+
+
+def row(text: str, host: str) -> list[str]:
+    """A host's line in the terminal's grid."""
+    (line,) = re.findall(rf"^ssh://{host} .*$", text, re.MULTILINE)
+    return line.split()[1:]
+
+
+def test_three_personalities_at_once_end_green(suite, requests) -> None:
+    before = {name: len(requests(name)) for name in ("lab1", "lab2", "lab3")}
+    done = suite(hosts="lab1,lab2,lab3")
+    assert done.returncode == 0, done.stdout
+    for name in ("lab1", "lab2", "lab3"):
+        assert row(done.stdout, name) == ["✔"] * 7
+    assert [line for line in requests("lab1")[before["lab1"] :] if not line.endswith(" status")] == [
+        "qualys-cloud-agent.sh scan",
+        "qualys-cloud-agent.sh policy_eval",
+    ]
+    assert requests("lab3")[before["lab3"] :] == [
+        "cloudagentctl.sh action=demand type=vm cputhrottle=0",
+        "cloudagentctl.sh action=demand type=pc cputhrottle=0",
+    ]
+
+
+def test_read_only_triggers_nothing(suite, requests) -> None:
+    before = requests("lab1")
+    done = suite("--read-only")
+    assert done.returncode == 0, done.stdout
+    assert row(done.stdout, "lab1") == ["✔", "✔", "✔", "✔", "-", "-", "-"]
+    assert {line for line in requests("lab1")[len(before) :]} == {"qualys-cloud-agent.sh status"}
+
+
+def test_stopped_service_fails_steps_1_and_2_1(suite, as_root) -> None:
+    with broken(as_root, "lab1", f"systemctl stop {UNIT}", "true"):
+        done = suite("--read-only")
+    assert done.returncode == 1, done.stdout
+    assert row(done.stdout, "lab1")[:2] == ["✘", "✘"]
+    assert "inactive (dead)" in done.stdout
+
+
+def test_vendor_tool_without_its_daemon_exits_0_and_is_not_believed(suite, as_root) -> None:
+    with broken(as_root, "lab3", f"systemctl stop {UNIT}", "true"):
+        done = suite(hosts="lab3")
+    assert done.returncode == 1, done.stdout
+    assert row(done.stdout, "lab3")[-3:] == ["✘", "✘", "-"]
+    assert "process is not running" in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("how", "mend", "said"),
+    [
+        (f"systemctl disable {UNIT}", f"systemctl enable {UNIT}", "disabled"),
+        (
+            f"systemctl stop {UNIT}; mv /etc/systemd/system/{UNIT} /root/; systemctl mask {UNIT}",
+            f"systemctl unmask {UNIT}; mv /root/{UNIT} /etc/systemd/system/; systemctl daemon-reload",
+            "masked",
+        ),
+        (
+            f"mkdir -p /run/systemd/system/{UNIT}.d; printf '[Service]\\nExecStart=\\nExecStart=/bin/false\\n' "
+            f">/run/systemd/system/{UNIT}.d/x.conf; systemctl daemon-reload; systemctl restart {UNIT}; sleep 1",
+            f"rm -r /run/systemd/system/{UNIT}.d; systemctl daemon-reload",
+            "activating (auto-restart)",
+        ),
+    ],
+    ids=["disabled", "masked", "crash loop"],
+)
+def test_broken_unit_fails_step_1_and_is_named(suite, as_root, how, mend, said) -> None:
+    with broken(as_root, "lab1", how, mend):
+        done = suite("-k", "step_1")
+    assert done.returncode == 1, done.stdout
+    assert said in done.stdout
+
+
+def test_host_without_the_unit_stops_at_step_1(suite, as_root) -> None:
+    hide = f"systemctl stop {UNIT}; mv /etc/systemd/system/{UNIT} /root/; systemctl daemon-reload"
+    with broken(as_root, "lab1", hide, f"mv /root/{UNIT} /etc/systemd/system/; systemctl daemon-reload"):
+        done = suite()
+    assert done.returncode == 1, done.stdout
+    assert row(done.stdout, "lab1") == ["✘", "-", "-", "-", "-", "-", "-"]
+    assert f"Unit {UNIT} not found" in done.stdout
+
+
+def test_login_without_sudo_is_inconclusive_never_not_there(suite, as_root) -> None:
+    as_root("lab1", "mv /etc/sudoers.d /root/sudoers.d")
+    try:
+        done = suite("--read-only")
+    finally:
+        as_root("lab1", "mv /root/sudoers.d /etc/sudoers.d")
+    assert done.returncode == 6, done.stdout
+    assert row(done.stdout, "lab1")[2:4] == ["?", "?"]
+    assert "refused by sudo" in " ".join(done.stdout.split())
+
+
+def test_odd_login_shell_changes_nothing(suite, as_root) -> None:
+    noise = "echo 'exit 255'; echo noise >&2"
+    as_root("lab1", f"printf '%s\\n' \"{noise}\" >/home/ops/.bashrc; usermod -s /bin/bash ops")
+    try:
+        done = suite("--read-only")
+    finally:
+        as_root("lab1", "rm /home/ops/.bashrc")
+    assert done.returncode == 0, done.stdout
+
+
+def test_unknown_and_changed_host_keys_are_told_apart(suite, lab, tmp_path) -> None:
+    empty, changed = tmp_path / "empty", tmp_path / "changed"
+    empty.touch()
+    known = (lab.state / "known_hosts").read_text().splitlines()
+    lines = {line.split()[0]: line.split(maxsplit=1)[1] for line in known}
+    first, second = list(lines)[:2]
+    changed.write_text(f"{first} {lines[second]}\n{second} {lines[first]}\n")
+    for file, sentence in ((empty, "is not in known_hosts"), (changed, "is not the one in known_hosts")):
+        config = tmp_path / f"config-{file.name}"
+        text = lab.ssh_config.read_text()
+        config.write_text(re.sub(r"UserKnownHostsFile .*", f"UserKnownHostsFile {file}", text))
+        done = suite(f"--ssh-config={config}")
+        assert done.returncode == 6, done.stdout
+        assert sentence in " ".join(done.stdout.split()), done.stdout
+
+
+def test_names_that_do_not_resolve_and_dead_hosts_are_inconclusive_at_once(suite) -> None:
+    done = suite("--read-only", hosts="lab1,198.51.100.250,no-such-host.invalid")
+    assert done.returncode == 6, done.stdout
+    assert row(done.stdout, "lab1")[:4] == ["✔"] * 4
+    assert row(done.stdout, "198.51.100.250") == ["?"] * 7
+    assert row(done.stdout, "no-such-host.invalid") == ["?"] * 7
