@@ -26,6 +26,22 @@ def test_service_is_not_in_a_crash_loop(service):
     assert service.stability == "stable"
 
 
+def test_one_agent_runs(processes):
+    """Step 1: one agent runs on this host, and no other beside it.
+
+    If not: end the one that systemd does not know (`systemctl status` shows the right one's Main PID).
+    """
+    assert processes.state == "one agent"
+
+
+def test_agent_program_is_in_place(program):
+    """Step 1: the agent's program lies where it runs from; a removed package leaves a process until the next boot.
+
+    If not: reinstall the agent.
+    """
+    assert program.state == "in place"
+
+
 def test_service_is_enabled_at_boot(service):
     """Step 1: the unit starts at boot.
 

@@ -1,13 +1,31 @@
-"""The command `qualys-verify`: the same suite outside a checkout."""
+"""The command `qualys-verify`: the same suite outside a checkout, and what goes with it."""
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from qualys_verify.agent.commands import as_root
+from qualys_verify.agent.configuration import Configuration
+from qualys_verify.agent.layout import Layout
+from qualys_verify.settings import OPTIONS, Option
+from qualys_verify.standin.faults import as_json as faults_as_json
+from qualys_verify.standin.faults import as_text as faults_as_text
+from qualys_verify.sudoers import allow_list
+
 _PACKAGE = Path(__file__).resolve().parent
+# What of a run's options decides which commands it runs as root.
+_OF_SUDOERS = (
+    "agent-home",
+    "agent-config",
+    "agent-hostid",
+    "agent-log",
+    "scan-type",
+    "cputhrottle",
+    "command-timeout",
+)
 
 
 def runbook() -> Path:
@@ -18,16 +36,50 @@ def runbook() -> Path:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["run"]:  # everything after it is pytest's
+        return run(words[1:])
+    parsed = _parser().parse_args(words)
+    command: Callable[[argparse.Namespace], int] = parsed.command
+    return command(parsed)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="qualys-verify", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
     commands.add_parser(
         "run",
-        help="verify hosts: takes pytest's options, such as --hosts=ssh://ops@web1 (all of them: qualys-verify run --help)",
-        add_help=False,
-        prefix_chars="\0",  # everything after `run` is pytest's
-    ).add_argument("options", nargs=argparse.REMAINDER)
-    parsed = parser.parse_args(arguments)
-    return run(parsed.options)
+        help="verify hosts; takes pytest's options, such as --hosts=ssh://ops@web1 (all of them: qualys-verify run --help)",
+    )
+    sudoers = commands.add_parser(
+        "sudoers",
+        help="print the sudo rules that a login needs on the hosts, and nothing more",
+        description="Print a sudoers file that allows exactly what a run with the same options does as root.",
+    )
+    sudoers.add_argument(
+        "--user", required=True, help="the login on the hosts; %%group and #uid as in sudoers"
+    )
+    for option in OPTIONS:
+        if option.name in _OF_SUDOERS:
+            default = option.read(option.default)
+            sudoers.add_argument(f"--{option.name}", type=_type(option), default=default, help=option.help)
+    sudoers.set_defaults(command=print_sudoers)
+    faults = commands.add_parser("faults", help="list what can be wrong with the demo's hosts (demo://?faults=NAME,NAME)")
+    faults.add_argument("--json", action="store_true", help="as a list of objects with name, healthy and sentence")
+    faults.set_defaults(command=print_faults)
+    return parser
+
+
+def _type(option: Option) -> Callable[[str], object]:
+    """The option's reader, for argparse."""
+
+    def read(text: str) -> object:
+        try:
+            return option.read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return read
 
 
 def run(options: Sequence[str]) -> int:
@@ -40,6 +92,29 @@ def run(options: Sequence[str]) -> int:
         f"--report-dir={here / 'reports'}",
     ]
     return int(pytest.main([*settings, *options, str(home / "tests_agent")]))
+
+
+def print_sudoers(parsed: argparse.Namespace) -> int:
+    """`qualys-verify sudoers --user ops`."""
+    layout = Layout(
+        home=parsed.agent_home,
+        configuration=parsed.agent_config,
+        hostid=parsed.agent_hostid,
+        log=parsed.agent_log,
+    )
+    commands = as_root(layout, layout.log_of(Configuration()), parsed.scan_type, parsed.cputhrottle)
+    try:
+        sys.stdout.write(allow_list(parsed.user, commands, parsed.command_timeout))
+    except ValueError as error:
+        sys.stderr.write(f"qualys-verify sudoers: {error}\n")
+        return 2
+    return 0
+
+
+def print_faults(parsed: argparse.Namespace) -> int:
+    """`qualys-verify faults`."""
+    sys.stdout.write(faults_as_json() if parsed.json else faults_as_text())
+    return 0
 
 
 if __name__ == "__main__":

@@ -37,6 +37,16 @@ def finding_of(item: pytest.Item, report: pytest.TestReport) -> Finding | None:
     )
 
 
+def missed(item: pytest.Item) -> Finding | None:
+    """The finding of a selected test that never came to a verdict; None for tests that are not of the runbook."""
+    target = target_of(item)
+    if target is None or not isinstance(item, pytest.Function):
+        return None
+    step, title, remedy = sentence_of(item)
+    reason = f"{target.id}: not assessed, the run ended before this test"
+    return Finding(item.nodeid, target.id, step, title, remedy, Verdict.INCONCLUSIVE, "", reason, "", 0.0)
+
+
 def target_of(item: pytest.Item) -> Target | None:
     """The host that a test is about, or None."""
     callspec = getattr(item, "callspec", None)

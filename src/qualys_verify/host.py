@@ -3,16 +3,19 @@
 import re
 import shlex
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import sha256
+from pathlib import PurePosixPath
 from threading import Lock
 
 from qualys_verify.agent.clock import HostClock, parse_clock
+from qualys_verify.agent.commands import beginning
 from qualys_verify.agent.layout import Layout
-from qualys_verify.reasons import Denied, Inconclusive, NotApplicable
+from qualys_verify.identity import CLOCK, PROBES, Identity, read_identity
+from qualys_verify.reasons import Denied, Inconclusive, NotApplicable, TimedOut
 from qualys_verify.settings import Settings
 from qualys_verify.targets import Target
 from qualys_verify.transport import Reply, Transport
@@ -34,8 +37,6 @@ _NO_SUCH_FILE = re.compile(
     r"^(?!sudo: ).*(?:No such file or directory|Not a directory)", re.IGNORECASE | re.MULTILINE
 )
 
-_CLOCK = "date '+%s %z'; date -d \"@$(($(date +%s) - 86400))\" '+%s %z' 2>/dev/null || true"
-
 
 def whole(output: str) -> str:
     """Keep a command's output for the evidence as it is."""
@@ -53,11 +54,13 @@ class Command:
     """One command for a target.
 
     `as_root` puts `sudo -n` before exactly it, where the login is not root already. `show` says what of its
-    output is kept for the evidence.
+    output is kept for the evidence. `filter` is what the output goes through, without root; the status is then
+    the filter's.
     """
 
     argv: tuple[str, ...]
     as_root: bool = False
+    filter: tuple[str, ...] = ()
     show: Callable[[str], str] = whole
 
 
@@ -69,31 +72,6 @@ def user(*argv: str) -> Command:
 def root(*argv: str, show: Callable[[str], str] = whole) -> Command:
     """A command that needs root: the agent's files cannot even be seen otherwise (facts, section 2)."""
     return Command(argv, as_root=True, show=show)
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Who answered (the first look at every host).
-
-    `installation` tells machines apart whatever name they are reached by, cloned ones included.
-    """
-
-    uid: int
-    hostname: str
-    kernel: str
-    clock: HostClock
-    uptime: timedelta
-    machine_id: str
-    boot_id: str
-
-    @property
-    def installation(self) -> tuple[str, str, str]:
-        """Equal for two targets that are the same running machine."""
-        return self.machine_id, self.boot_id, self.hostname
-
-    def __str__(self) -> str:
-        """What the report shows as observed."""
-        return f"{self.hostname}, kernel {self.kernel}, clock {self.clock.now:%Y-%m-%d %H:%M:%S} UTC"
 
 
 class Claims:
@@ -136,7 +114,7 @@ class Host:
         self.record = Record()
         self._transport = transport
         self._claims = claims
-        self._answers: dict[Command, tuple[datetime, Reply] | Inconclusive] = {}
+        self._answers: dict[tuple[str, ...], tuple[datetime, Reply] | Inconclusive] = {}
 
     @property
     def layout(self) -> Layout:
@@ -145,19 +123,33 @@ class Host:
 
     @cached_property
     def identity(self) -> Identity:
-        """Who answers; asked once, before everything else. Unreachable and TimedOut come from here first."""
-        probes = {
-            "uid": "id -u",
-            "hostname": "hostname 2>/dev/null || uname -n",
-            "kernel": "uname -r",
-            "clock": _CLOCK,
-            "uptime": "cat /proc/uptime",
-            "machine_id": "cat /etc/machine-id 2>/dev/null || true",
-            "boot_id": "cat /proc/sys/kernel/random/boot_id 2>/dev/null || true",
-        }
-        replies = self._run(list(probes.values()), [whole] * len(probes))
-        answers = {name: reply.stdout.strip() for name, reply in zip(probes, replies, strict=True)}
-        return _read_identity(self.target.id, answers)
+        """Who answers; asked once, before everything else.
+
+        Raises Unreachable or TimedOut when nobody does, Inconclusive when it is no host that can be judged.
+        """
+        controller = datetime.now(UTC)
+        replies = self._run(list(PROBES.values()), [whole] * len(PROBES))
+        answers = {name: reply.stdout.strip() for name, reply in zip(PROBES, replies, strict=True)}
+        try:
+            return read_identity(answers, self._transport.host_key, controller)
+        except ValueError as error:
+            raise Inconclusive(f"{self.target.id}: {error}") from error
+
+    @cached_property
+    def may_guard(self) -> bool:
+        """Whether sudo allows `timeout` before a command: then a hung one is ended on the target, too.
+
+        A login with an allow-list need not: there sudo's own TIMEOUT does it (see `qualys-verify sudoers`).
+        """
+        if not self.identity.has_timeout:
+            return False
+        if not self._elevates:
+            return True
+        ask, use = (*self._sudo, "-l", *self._guard, "true"), (*self._sudo, *self._guard, "true")
+        # Asked first, because a refusal is logged and mailed at some sites; then used, because `-l` also lists
+        # what needs a password.
+        (reply,) = self._run([f"{shlex.join(ask)} >/dev/null 2>&1 && {shlex.join(use)}"], [whole])
+        return reply.status == 0
 
     def run(self, *commands: Command) -> tuple[Reply, ...]:
         """Run commands in one round trip.
@@ -175,7 +167,7 @@ class Host:
     def run_timed(self, *commands: Command) -> tuple[HostClock, tuple[Reply, ...]]:
         """Run commands in one round trip, and read the target's clock just after them."""
         texts, shows = map(self._text, commands), (command.show for command in commands)
-        *replies, clock = self._run([*texts, _CLOCK], [*shows, whole])
+        *replies, clock = self._run([*texts, CLOCK], [*shows, whole])
         return _read_clock(self.target.id, clock.stdout), tuple(replies)
 
     def _run(self, texts: Sequence[str], shows: Sequence[Callable[[str], str]]) -> tuple[Reply, ...]:
@@ -184,14 +176,15 @@ class Host:
             self.record.replies.append(replace(reply, stdout=show(reply.stdout)))
         for reply in replies:
             self._check_sudo(reply)
+            self._check_deadline(reply)
         return replies
 
-    def read(self, *paths: object, limit: int = 1 << 18) -> tuple[str | None, ...]:
+    def read(self, *paths: PurePosixPath) -> tuple[str | None, ...]:
         """The beginnings of files that only root may read, None where there is no such file.
 
         Raises Denied where a file may not be looked at: "may not look" is never "not there".
         """
-        replies = self.run(*(root("head", "-c", str(limit), str(path), show=digest) for path in paths))
+        replies = self.run(*(root(*beginning(path), show=digest) for path in paths))
         return tuple(self.content(reply) for reply in replies)
 
     def content(self, reply: Reply) -> str | None:
@@ -222,10 +215,11 @@ class Host:
             raise Inconclusive(
                 f"{self.target.id} is the same machine as {owner}, which this run already triggers: list it once"
             )
-        if command not in self._answers:
-            self._answers[command] = self._sent_before(command)
-            self._answers[command] = self._trigger(command)
-        answer = self._answers[command]
+        sent = command.argv  # whatever is shown of its output, it is the same request
+        if sent not in self._answers:
+            self._answers[sent] = self._sent_before(command)
+            self._answers[sent] = self._trigger(command)
+        answer = self._answers[sent]
         if isinstance(answer, Inconclusive):
             raise answer
         return answer
@@ -237,7 +231,7 @@ class Host:
         )
 
     def _trigger(self, command: Command) -> tuple[datetime, Reply]:
-        clock, reply = self._run([_CLOCK, self._text(command)], [whole, command.show])
+        clock, reply = self._run([CLOCK, self._text(command)], [whole, command.show])
         return _read_clock(self.target.id, clock.stdout).now, reply
 
     def note(self, reading: object) -> None:
@@ -245,15 +239,40 @@ class Host:
         self.record.readings.append(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}  {reading}")
 
     def _text(self, command: Command) -> str:
-        text = shlex.join(command.argv)
-        elevate = (command.as_root and self.identity.uid != 0) or self.settings.sudo
-        if not elevate:
-            return text
-        become = f"-u {shlex.quote(self.settings.sudo_user)} " if self.settings.sudo_user else ""
-        return f"sudo -n {become}{text}"
+        """The command as it is run: with `sudo -n` where it is needed, and the target's own deadline."""
+        text = shlex.join(self._argv(command))
+        return f"{text} | {shlex.join(command.filter)}" if command.filter else text
+
+    def _argv(self, command: Command) -> tuple[str, ...]:
+        if (command.as_root and self._elevates) or self.settings.sudo:
+            guard = self._guard if self.may_guard else ()
+            return (*self._sudo, *guard, *command.argv)
+        return (*(self._guard if self.identity.has_timeout else ()), *command.argv)
+
+    @property
+    def _elevates(self) -> bool:
+        return self.identity.uid != 0 or self.settings.sudo
+
+    @property
+    def _sudo(self) -> tuple[str, ...]:
+        become = ("-u", self.settings.sudo_user) if self.settings.sudo_user else ()
+        return ("sudo", "-n", *become)
+
+    @property
+    def _guard(self) -> tuple[str, ...]:
+        return ("timeout", "-k", "5", f"{self.settings.command_timeout:g}")
+
+    def _check_deadline(self, reply: Reply) -> None:
+        """`timeout` exits 124 (137 where it had to kill); so may a command, but not just when its time is over."""
+        limit = self.settings.command_timeout
+        if reply.status in {124, 137} and reply.took >= limit:
+            raise TimedOut(
+                f"{self.target.id}: `{reply.command}` took longer than {limit:g} s and was ended there (--command-timeout)"
+            )
 
     def _check_sudo(self, reply: Reply) -> None:
-        if reply.status == 0 or not reply.command.startswith("sudo "):
+        asked = reply.command.startswith(shlex.join((*self._sudo, "-l")))
+        if reply.status == 0 or not reply.command.startswith("sudo ") or asked:
             return
         if _SUDO_MISSING.search(reply.stderr):
             raise Denied(f"{self.target.id}: sudo is not installed: install it, or log in as root")
@@ -262,23 +281,6 @@ class Host:
             raise Denied(
                 f"{self.target.id}: `{reply.command}` was refused by sudo ({said}): allow it without a password (NOPASSWD)"
             )
-
-
-def _read_identity(target_id: str, answers: Mapping[str, str]) -> Identity:
-    try:
-        return Identity(
-            uid=int(answers["uid"]),
-            hostname=answers["hostname"],
-            kernel=answers["kernel"],
-            clock=_read_clock(target_id, answers["clock"]),
-            uptime=timedelta(seconds=float(answers["uptime"].split()[0])),
-            machine_id=answers["machine_id"],
-            boot_id=answers["boot_id"],
-        )
-    except (ValueError, IndexError, OverflowError) as error:
-        raise Inconclusive(
-            f"{target_id} does not answer like a Linux host (`id -u`, `cat /proc/uptime`): {error}"
-        ) from error
 
 
 def _read_clock(target_id: str, text: str) -> HostClock:

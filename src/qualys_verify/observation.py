@@ -38,11 +38,9 @@ class Observation:
     def make(self, host: Host, seen: Mapping[str, object]) -> object:
         """Look at a host, given the values of the other observations; returns the value or raises a reason."""
         values = {name: seen[name] for name in (*self.needs, *self.uses) if name in seen}
-        return (
-            self.look(host, **values)
-            if LIVE_HOST in inspect.signature(self.look).parameters
-            else self.look(**values)
-        )
+        if LIVE_HOST in inspect.signature(self.look).parameters:
+            values[LIVE_HOST] = host
+        return self.look(**values)
 
 
 @dataclass(frozen=True)

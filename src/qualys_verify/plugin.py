@@ -1,21 +1,25 @@
 """pytest's hooks, handing on to the rooms that do the work."""
 
+import signal
+import threading
 from collections.abc import Generator
+from typing import Any
 
 import pytest
 from _pytest.terminal import TerminalReporter
 
 from qualys_verify.evidence.page import Page, name_report
 from qualys_verify.evidence.terminal import render
-from qualys_verify.findings import finding_of, target_of
+from qualys_verify.findings import finding_of, missed, target_of
 from qualys_verify.observation import FLEET, Observation, is_trigger, plan
 from qualys_verify.progress import Ticker
-from qualys_verify.run import Run, settle_report
+from qualys_verify.run import DeadlineOver, Run, settle_report
 from qualys_verify.settings import add_options, host_specs, read_settings
 from qualys_verify.targets import EXAMPLE, Target, select
 from qualys_verify.verdict import Finding, Verdict, exit_status
 
 RUN = pytest.StashKey[Run]()
+SIGTERM = pytest.StashKey[Any]()  # the handler that was there before
 FINDINGS = pytest.StashKey[dict[str, Finding]]()
 
 NO_HOSTS = f"no hosts to verify: name them, as in `pytest {EXAMPLE}`, or try `pytest --hosts=demo://`"
@@ -85,11 +89,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("trigger")
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """A run that is told to end (by CI, by systemd) reports what it has seen, as after Ctrl-C."""
+    if RUN in session.config.stash and threading.current_thread() is threading.main_thread():
+        session.config.stash[SIGTERM] = signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
     """Look at all hosts at once; then have pytest's own loop judge what was seen.
 
-    After Ctrl-C the loop still runs, on what was seen until then: every row is reported, and the run ends
+    After Ctrl-C, SIGTERM or --deadline the loop still runs, on what was seen until then: every row is reported, and the run ends
     as interrupted.
     """
     run = session.config.stash.get(RUN, None)
@@ -99,8 +109,10 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     try:
         with Ticker(session.config) as ticker:
             run.observe(_plans(session.items), ticker.show)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, DeadlineOver) as reason:
         yield
+        if isinstance(reason, DeadlineOver):
+            pytest.exit(str(reason), returncode=int(pytest.ExitCode.INTERRUPTED))
         raise
     return (yield)
 
@@ -136,8 +148,17 @@ def pytest_runtest_makereport(
 
 @pytest.hookimpl(tryfirst=True)  # before the terminal and the report print the status
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Set the exit status that the verdicts ask for."""
+    """Complete the ledger, and set the exit status that the verdicts ask for.
+
+    What was selected and never came to a verdict (`-x`, Ctrl-C, a crash) is inconclusive, not absent.
+    """
     findings = session.config.stash.get(FINDINGS, None)
+    if findings is None or session.config.option.collectonly:
+        return
+    for item in session.items:  # the ledger: what was expected, and the run did not come to
+        finding = missed(item)
+        if finding is not None:
+            findings.setdefault(finding.nodeid, finding)
     if findings:
         verdicts = [finding.verdict for finding in findings.values()]
         own = sum(verdict in {Verdict.NON_COMPLIANT, Verdict.INCONCLUSIVE} for verdict in verdicts)
@@ -163,6 +184,8 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Settle the report, once it is written."""
+    if SIGTERM in config.stash:
+        signal.signal(signal.SIGTERM, config.stash[SIGTERM])
     run = config.stash.get(RUN, None)
     if run is not None:
         settle_report(run.report)

@@ -1,9 +1,11 @@
 """One run: its targets, their transports, the demo if there is one, and the folder that its report goes to."""
 
+import math
 import os
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -27,6 +29,10 @@ NO_DEMO = "the demo needs asyncssh: install it with `pip install 'qualys-verify[
 DEMO_DELAY = 2.0
 
 
+class DeadlineOver(BaseException):  # noqa: N818  # like KeyboardInterrupt, it ends the run and is no error
+    """The time for the whole run is over (--deadline)."""
+
+
 class Run:
     """What one `pytest` call verifies. Made when pytest is configured; touches no host before `observe`."""
 
@@ -34,6 +40,7 @@ class Run:
         """Raises TargetError when the demo that is asked for does not exist or cannot run here."""
         self.settings = settings
         self.started = datetime.now(UTC)
+        self._ends = time.monotonic() + (settings.deadline or math.inf)
         self.id = secrets.token_hex(4)
         self.report = report_root / f"{self.started:%Y%m%dT%H%M%SZ}-{self.id}" / "report.html"
         self.targets = tuple(replace(target, layout=settings.layout) for target in selection.targets)
@@ -61,11 +68,17 @@ class Run:
         report: Callable[[Progress], None],
     ) -> None:
         """Look at everything that is planned; see `Fleet.observe`. All connections are closed afterwards."""
+
+        def in_time(progress: Progress) -> None:
+            report(progress)
+            if time.monotonic() > self._ends:
+                raise DeadlineOver(f"the run's time of {self.settings.deadline:g} s (--deadline) is over")
+
         directory = Path(tempfile.mkdtemp(prefix="qv-"))
         self._ssh = replace(self._ssh, control_directory=directory)
         try:
             self._start_demo(plans)
-            self.fleet.observe(plans, self._open, self._close, report)
+            self.fleet.observe(plans, self._open, self._close, in_time)
         finally:
             self._stop_demo()
             shutil.rmtree(directory, ignore_errors=True)
@@ -91,7 +104,7 @@ class Run:
         from qualys_verify.standin.demo import Demo, plan  # noqa: PLC0415  # only the demo needs it
 
         spec = self._demo_spec
-        self._demo = Demo.start(plan(spec.selection, spec.hosts, spec.delay))
+        self._demo = Demo.start(plan(spec.selection, spec.hosts, spec.delay, spec.faults))
 
     def _stop_demo(self) -> None:
         if self._demo is not None:
@@ -100,11 +113,11 @@ class Run:
     def _demo_place(self, target: Target) -> Target:
         """A demo host as the ssh target that it really is, with its agent's paths."""
         assert self._demo is not None  # noqa: S101  # started before any host is opened
-        root = next(host.root for host in self._demo.hosts if host.name == target.name)
+        host = next(host for host in self._demo.hosts if host.name == target.name)
         layout = replace(
             self.settings.layout,
-            home=PurePosixPath(root / "usr/local/qualys/cloud-agent"),
-            configuration=PurePosixPath(root / "etc/qualys/cloud-agent/qualys-cloud-agent.conf"),
+            home=PurePosixPath(host.home) if host.home else None,
+            configuration=PurePosixPath(host.configuration),
         )
         return replace(target, scheme="ssh", ssh_config=self._demo.ssh_config, layout=layout)
 
@@ -127,7 +140,7 @@ def _demo_targets(spec: DemoSpec) -> tuple[Target, ...]:
     if shutil.which("ssh") is None:
         raise TargetError("the demo needs the ssh command: install the OpenSSH client")
     try:
-        hosts = plan(spec.selection, spec.hosts, spec.delay)
+        hosts = plan(spec.selection, spec.hosts, spec.delay, spec.faults)
     except ValueError as error:
         raise TargetError(str(error)) from error
     return tuple(Target(f"demo://{host.name}", "demo", host.name) for host in hosts)

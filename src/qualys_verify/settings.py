@@ -31,6 +31,7 @@ class Settings:
     poll_interval: float | None
     poll_timeout: float | None
     command_timeout: float
+    deadline: float | None
     log_max_age: float
     patterns: Patterns
     layout: Layout
@@ -166,6 +167,13 @@ OPTIONS = (
         "command-timeout", _seconds, "30", "how long one command on a target may take (default: 30)", _SECONDS
     ),
     Option(
+        "deadline",
+        _optional_seconds,
+        "",
+        "how long the whole run may take; then it ends as by Ctrl-C, and reports what it has seen (default: no limit)",
+        _SECONDS,
+    ),
+    Option(
         "log-max-age",
         _seconds,
         "2h",
@@ -251,6 +259,7 @@ def read_settings(config: "pytest.Config") -> Settings:
         poll_interval=_value(config, "poll-interval"),
         poll_timeout=_value(config, "poll-timeout"),
         command_timeout=_value(config, "command-timeout"),
+        deadline=_value(config, "deadline"),
         log_max_age=_value(config, "log-max-age"),
         patterns=_value(config, "log-patterns"),
         layout=Layout(

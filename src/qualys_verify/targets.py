@@ -19,6 +19,7 @@ _PORT = re.compile(r"[0-9]{1,5}")
 _ZONE = re.compile(r"[A-Za-z0-9._-]+")
 # `user:` and what is up to the last @, or up to the end: there may be a comma in a password.
 _SECRET = re.compile(r"^((?:[A-Za-z][A-Za-z0-9+.-]*://)?[^/@:\[]*):(?!//)(?:.*(?=@)|[^@]*$)", re.DOTALL)
+_OPEN_FAULTS = re.compile(r"^\s*demo:[^,]*[?&]faults=[^&]*$")
 _MAX_PORT = 65535
 
 
@@ -58,11 +59,12 @@ class Target:
 
 @dataclass(frozen=True)
 class DemoSpec:
-    """`demo://[selection][?hosts=N&delay=SECONDS]`: which stand-in hosts to start."""
+    """`demo://[selection][?hosts=N&delay=SECONDS&faults=NAME,NAME]`: which stand-in hosts to start."""
 
     selection: str
     hosts: int | None
     delay: float | None
+    faults: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -93,13 +95,27 @@ def select(specs: Sequence[str]) -> Selection:
 
 def _expand(values: Sequence[str]) -> Iterator[str]:
     for value in values:
-        for part in value.split(","):
+        for part in _parts(value):
             spec = part.strip()
             if not spec:
                 raise TargetError(
                     f"--hosts={_shown(value)} has an empty host in it, perhaps a variable that is not set: name hosts as in {EXAMPLE}",
                 )
             yield from _inventory(local_path(spec[1:])) if spec.startswith("@") else (spec,)
+
+
+def _parts(value: str) -> Iterator[str]:
+    """The specs in a value. The commas in `demo://?faults=a,b` separate faults, up to the next thing with a scheme."""
+    waiting: str | None = None
+    for part in value.split(","):
+        if waiting is not None and _OPEN_FAULTS.search(waiting) and "://" not in part and part[:1] != "@":
+            waiting = f"{waiting},{part}"
+            continue
+        if waiting is not None:
+            yield waiting
+        waiting = part
+    if waiting is not None:
+        yield waiting
 
 
 def local_path(text: str) -> Path:
@@ -202,14 +218,18 @@ def _shown(spec: str) -> str:
 def _demo(spec: str) -> DemoSpec:
     selection, _, query = spec.removeprefix("demo:").removeprefix("//").partition("?")
     values = parse_qs(query, keep_blank_values=True)
-    unknown = sorted(set(values) - {"hosts", "delay"})
+    unknown = sorted(set(values) - {"hosts", "delay", "faults"})
     if unknown:
         raise TargetError(
-            f"{_shown(spec)} has the unknown setting {unknown[0]!r}: the demo knows hosts=N and delay=SECONDS"
+            f"{_shown(spec)} has the unknown setting {unknown[0]!r}: the demo knows hosts=N, delay=SECONDS and "
+            "faults=NAME,NAME"
         )
     hosts = _number(spec, values, "hosts", 1, 1000)
     return DemoSpec(
-        selection.strip("/"), None if hosts is None else int(hosts), _number(spec, values, "delay", 0, 3600)
+        selection.strip("/"),
+        None if hosts is None else int(hosts),
+        _number(spec, values, "delay", 0, 3600),
+        tuple(name.strip() for text in values.get("faults", []) for name in text.split(",")),
     )
 
 

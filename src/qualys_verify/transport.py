@@ -7,6 +7,7 @@ stands a nonce of the run with the command's real exit status, on stdout and on 
 
 import itertools
 import os
+import re
 import secrets
 import selectors
 import signal
@@ -90,11 +91,11 @@ class SshSettings:
 class Transport:
     """The way to one target. Not shared between threads: a host is spoken to by one at a time."""
 
-    def __init__(self, target: Target, backend: Backend, deadline: Deadline) -> None:
+    def __init__(self, target: Target, backend: Backend) -> None:
         """Nothing is connected until the first `run`."""
         self._target = target
         self._backend = backend
-        self._deadline = deadline
+        self.host_key = ""
 
     def run(self, commands: Sequence[str]) -> tuple[Reply, ...]:
         """Run commands (shell text) one after another, in one round trip; a Reply each.
@@ -106,6 +107,7 @@ class Transport:
         started, clock = datetime.now(UTC), time.monotonic()
         raw = self._backend.deliver(frame.script(commands))
         took = time.monotonic() - clock
+        self.host_key = self.host_key or host_key(raw)
         outcomes = frame.outcomes(raw)
         if len(outcomes) < len(commands):
             raise Unreachable(self._why_not(raw, commands, len(outcomes), has_begun=frame.has_begun(raw)))
@@ -150,7 +152,10 @@ class Frame:
         return f"{self.first}{self.second}".encode()
 
     def script(self, commands: Sequence[str]) -> str:
-        """The script for `/bin/sh`: messages in English, the zone of the machine, the system's programs on PATH."""
+        """The script for `/bin/sh`: messages in English, the zone of the machine, the system's programs on PATH.
+
+        Each command has a shell of its own, so that `exit` or a variable in it is no end of the frame.
+        """
         lines = [
             "LC_ALL=C; LANGUAGE=; export LC_ALL LANGUAGE; unset TZ",
             'PATH="${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"; export PATH',
@@ -158,7 +163,7 @@ class Frame:
             r"""mark() { printf '\n%s%s %s\n' "$a" "$b" "$1"; printf '\n%s%s %s\n' "$a" "$b" "$1" >&2; }""",
             "mark begin",
         ]
-        lines += [f"{{ {command}\n}} </dev/null; mark $?" for command in commands]
+        lines += [f"( {command}\n) </dev/null; mark $?" for command in commands]
         return "\n".join([*lines, "exit 0", ""])
 
     def has_begun(self, raw: RawResult) -> bool:
@@ -240,7 +245,7 @@ class Local(_Bounded, testinfra.backend.local.LocalBackend):  # type: ignore[mis
 def connect(target: Target, ssh: SshSettings, deadline: Deadline, number: int) -> Transport:
     """The transport for a target. `number` tells the targets' control sockets apart within the run."""
     if target.scheme == "local":
-        return Transport(target, Local().bind(deadline), deadline)
+        return Transport(target, Local().bind(deadline))
     backend = OpenSsh(
         target.netloc,
         ssh_config=_path(target.ssh_config or ssh.config),
@@ -250,15 +255,16 @@ def connect(target: Target, ssh: SshSettings, deadline: Deadline, number: int) -
         controlpersist=ssh.persist,
         ssh_extra_args=" ".join(f"-o {option}" for option in _STRICT),
     )
-    return Transport(target, backend.bind(deadline), deadline)
+    return Transport(target, backend.bind(deadline))
 
 
-# Given first, and so before anything that a configuration file says. `LogLevel` keeps the reasons for a
-# refusal readable and a site's banner away; the forwardings would give the target a way to the operator.
+# Given first, and so before anything that a configuration file says. `VisualHostKey` has the client name the
+# fingerprint of the key that it verified; the forwardings would give the target a way to the operator.
 _STRICT = (
     "BatchMode=yes",
     "StrictHostKeyChecking=yes",
-    "LogLevel=ERROR",
+    "LogLevel=INFO",
+    "VisualHostKey=yes",
     "ForwardAgent=no",
     "ForwardX11=no",
     "ClearAllForwardings=yes",
@@ -294,7 +300,10 @@ _REASONS = (
             "new key's fingerprint with its owner and replace it (`ssh-keygen -R`)"
         ),
     ),
-    (b"revoked", "its host key is marked as revoked in known_hosts: do not connect, ask the host's owner"),
+    (
+        b"marked as revoked",
+        "its host key is marked as revoked in known_hosts: do not connect, ask the host's owner",
+    ),
     (
         b"Host key verification failed",
         "its host key is not in known_hosts: log in once by hand (`ssh HOST`), compare the fingerprint, and run again",
@@ -318,7 +327,7 @@ _REASONS = (
         "the connection was closed before a command ran: see sshd's log on the host (MaxStartups, AllowUsers)",
     ),
     (b"Connection reset", "the connection was reset before a command ran: see sshd's log on the host"),
-    (b"not currently available", "the login shell runs no commands: use an account with a shell"),
+    (b"currently not available", "the login shell runs no commands: use an account with a shell"),
     (b"UNPROTECTED PRIVATE KEY", "the key file can be read by others, and ssh refuses it: `chmod 600` it"),
 )
 
@@ -329,9 +338,15 @@ def why_unreachable(target: Target, raw: RawResult) -> str:
     for phrase, sentence in _REASONS:
         if phrase.lower() in said.lower():
             return f"{target.id} cannot be reached: {sentence}"
-    lines = [line for line in _text(said).splitlines() if line.strip()]
+    lines = [line for line in _text(said).splitlines() if line.strip() and line[0] not in "+|"]
     last = f" and said: {lines[-1].strip()[:160]}" if lines else ""
     return f"{target.id} cannot be reached: no command ran there; the client ended with status {raw.status}{last}"
+
+
+def host_key(raw: RawResult) -> str:
+    """The fingerprint of the key that the SSH client verified when it connected; empty where it did not say."""
+    match = re.search(rb"^Host key fingerprint is (SHA256:[A-Za-z0-9+/=]+)\r?$", raw.stderr, re.MULTILINE)
+    return match[1].decode() if match else ""
 
 
 def _path(path: Path | None) -> str | None:

@@ -199,3 +199,31 @@ def test_names_that_do_not_resolve_and_dead_hosts_are_inconclusive_at_once(suite
     assert row(done.stdout, "lab1")[:4] == ["✔"] * 4
     assert row(done.stdout, "198.51.100.250") == ["?"] * 7
     assert row(done.stdout, "no-such-host.invalid") == ["?"] * 7
+
+
+@pytest.fixture(params=["lab1", "lab2", "lab3"])
+def allow_listed(request, as_root) -> Iterator[str]:
+    """A host whose login may do what `qualys-verify sudoers` prints, and nothing else."""
+    name = request.param
+    done = subprocess.run(
+        [sys.executable, "-m", "qualys_verify.cli", "sudoers", "--user", "ops", "--command-timeout=10"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    rules = done.stdout.replace("'", "'\\''")
+    as_root(
+        name,
+        f"mkdir -p /root/sudoers && mv /etc/sudoers.d/* /root/sudoers/ && printf '%s' '{rules}' >/etc/sudoers.d/allow"
+        " && chmod 0440 /etc/sudoers.d/allow && visudo -c",
+    )
+    yield name
+    as_root(name, "rm /etc/sudoers.d/allow; mv /root/sudoers/* /etc/sudoers.d/")
+
+
+def test_allow_list_suffices_for_the_whole_runbook(suite, lab, allow_listed) -> None:
+    assert lab.ssh(allow_listed, "sudo -n true").returncode != 0
+    assert lab.ssh(allow_listed, "sudo -n head -c 262144 /etc/shadow").returncode != 0
+    for options in (["--read-only"], []):
+        done = suite(*options, hosts=allow_listed)
+        assert done.returncode == 0, done.stdout

@@ -1,6 +1,7 @@
 """What the log says of the agent's activity (runbook step 2.2). Activity is confirmed here, never results."""
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -8,7 +9,7 @@ from datetime import timedelta
 from qualys_verify.agent.clock import HostClock
 from qualys_verify.agent.execution import GRAVE
 from qualys_verify.agent.log import Entry
-from qualys_verify.agent.patterns import Patterns, matches
+from qualys_verify.agent.patterns import Patterns, Regexes, matches
 
 # "The last 50 lines": entries, because a payload of many lines would push everything else out of sight.
 LAST_ENTRIES = 50
@@ -20,10 +21,9 @@ class Activity:
     """The log's tail, judged.
 
     `age` is that of the last entry by the target's own clock, None when there is no entry, and `max_age` what
-    it may be. `assessment`,
-    `communication` and `disabled` are the last entries that say so, or None. `failures` are the failed
-    attempts to reach the platform since the last one that succeeded. `fatal` are the fatal errors among
-    the last 50 entries.
+    it may be. `assessment`, `communication` and `disabled` are the last entries that say so, or None.
+    `failures` are the entries since the last success that tell of a failed attempt to reach the platform, and
+    `attempts` how many attempts that were. `fatal` are the fatal errors among the last 50 entries.
     """
 
     age: timedelta | None
@@ -32,6 +32,7 @@ class Activity:
     communication: Entry | None
     disabled: Entry | None
     failures: tuple[Entry, ...]
+    attempts: int
     fatal: tuple[Entry, ...]
 
     @property
@@ -63,10 +64,8 @@ class Activity:
 
         One failed attempt is followed by another try; several without a success are a condition.
         """
-        if len(self.failures) > 1:
-            return (
-                f"fails: {len(self.failures)} attempts since the last success, the last: {self.failures[-1]}"
-            )
+        if self.attempts > 1:
+            return f"fails: {self.attempts} attempts since the last success, the last: {self.failures[-1]}"
         return "succeeds" if self.communication else "not shown"
 
 
@@ -75,43 +74,56 @@ def _span(time: timedelta) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
+# An entry, and what of its message phrases are looked for in.
+Line = tuple[Entry, str]
+
+
 def judge_activity(
     entries: Sequence[Entry], clock: HostClock, patterns: Patterns, max_age: timedelta
 ) -> Activity:
     """Read the entries of the log's tail, oldest first. Noise (runbook: PAM-tacplus, su) never counts."""
-    relevant = tuple(entry for entry in entries if not matches(patterns.noise, entry.message))
-    communication = _last(relevant, lambda entry: _has_communicated(entry, patterns))
-    since = tuple(itertools.takewhile(lambda entry: entry is not communication, reversed(relevant)))[::-1]
+    all_lines = [(entry, patterns.gist(entry.message)) for entry in entries]
+    lines = [line for line in all_lines if not matches(patterns.noise, line[1])]
+    communication = _last(lines, lambda line: _succeeds(line, patterns.communication, patterns))
+    since = itertools.takewhile(lambda line: line[0] is not communication, reversed(lines))
+    failures = [line for line in since if _has_failed(line, patterns)][::-1]
     return Activity(
-        age=clock.age(relevant[-1].stamp) if relevant else None,
+        age=clock.age(lines[-1][0].stamp) if lines else None,
         max_age=max_age,
-        assessment=_last(relevant, lambda entry: _has_assessed(entry, patterns)),
+        assessment=_last(lines, lambda line: _succeeds(line, patterns.assessment, patterns)),
         communication=communication,
-        disabled=_last(relevant, lambda entry: matches(patterns.disabled, entry.message)),
-        failures=tuple(entry for entry in since if _has_failed(entry, patterns)),
-        fatal=tuple(entry for entry in relevant[-LAST_ENTRIES:] if _is_fatal(entry, patterns)),
+        disabled=_last(lines, lambda line: matches(patterns.disabled, line[1])),
+        failures=tuple(entry for entry, _ in failures),
+        attempts=_attempts(failures, patterns),
+        fatal=tuple(line[0] for line in lines[-LAST_ENTRIES:] if _is_fatal(line, patterns)),
     )
 
 
-def _last(entries: Sequence[Entry], holds: Callable[[Entry], bool]) -> Entry | None:
-    return next((entry for entry in reversed(entries) if holds(entry)), None)
+def _last(lines: Sequence[Line], holds: Callable[[Line], bool]) -> Entry | None:
+    return next((line[0] for line in reversed(lines) if holds(line)), None)
 
 
-def _has_assessed(entry: Entry, patterns: Patterns) -> bool:
-    return entry.level not in GRAVE and matches(patterns.assessment, entry.message)
+def _succeeds(line: Line, phrases: Regexes, patterns: Patterns) -> bool:
+    entry, text = line
+    return entry.level not in GRAVE and matches(phrases, text) and not matches(patterns.negated, text)
 
 
-def _has_communicated(entry: Entry, patterns: Patterns) -> bool:
-    return entry.level not in GRAVE and matches(patterns.communication, entry.message)
+def _has_failed(line: Line, patterns: Patterns) -> bool:
+    entry, text = line
+    troubled = entry.level in GRAVE and matches(patterns.communication_trouble, text)
+    return troubled or matches(patterns.communication_failure, text)
 
 
-def _has_failed(entry: Entry, patterns: Patterns) -> bool:
-    troubled = entry.level in GRAVE and matches(patterns.communication_trouble, entry.message)
-    return troubled or matches(patterns.communication_failure, entry.message)
+def _attempts(failures: Sequence[Line], patterns: Patterns) -> int:
+    """How many attempts failed: one may tell of it in several phrases, the same phrase twice is two attempts."""
+    phrases = (*patterns.communication_failure, *patterns.communication_trouble)
+    first = (next(phrase for phrase in phrases if phrase.search(text)) for _, text in failures)
+    return max(Counter(first).values(), default=0)
 
 
-def _is_fatal(entry: Entry, patterns: Patterns) -> bool:
-    return entry.level in _SEVERE or (entry.level == "error" and matches(patterns.fatal, entry.message))
+def _is_fatal(line: Line, patterns: Patterns) -> bool:
+    entry, text = line
+    return entry.level in _SEVERE or (entry.level == "error" and matches(patterns.fatal, text))
 
 
 @dataclass(frozen=True)

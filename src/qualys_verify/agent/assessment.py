@@ -1,37 +1,53 @@
 """`Last assessment: <timestamp>`: reading it, and judging whether it has advanced (runbook steps 2.3 and 5)."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
 
 from qualys_verify.agent.clock import TOLERANCE, HostClock, parse_offset
 
+# `Last assessment: <timestamp>`, and the same as a list item, a JSON member or in capitals.
 _LINE = re.compile(
-    r"^[ \t]*Last assessment[ \t]*[:=][ \t]*(?P<value>.*?)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE
+    r"""^[\s*"'-]{0,20}Last[ _-]?assessment(?:[ _-]?(?:time|date|timestamp))?["' \t]{0,20}[:=](?P<value>[^\n]*)""",
+    re.IGNORECASE | re.MULTILINE,
 )
+_COLOUR = re.compile(r"\x1b\[[\d;]*m")
 _LIMITATION = re.compile(r"Invalid key name in status", re.IGNORECASE)
-_NEVER = re.compile(r"|none|never|n/?a|-+|null|not (?:yet |available|assessed).*|unknown|0", re.IGNORECASE)
-_ZONE = re.compile(r"\s*(?P<zone>Z|UTC|GMT|[+-]\d\d:?\d\d)$", re.IGNORECASE)
-_NAMED_ZONE = re.compile(
-    r"\b(?!(?:AM|PM|MON|TUE|WED|THU|FRI|SAT|SUN|JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC)\b)[A-Z]{3,5}\b"
+_NEVER = re.compile(
+    r"|none|never|n/?a|-+|null|nil|not (?:yet |available|assessed).*|unknown|0", re.IGNORECASE
 )
-_FORMATS = (
-    "%Y-%m-%d %H:%M:%S.%f",
-    "%Y-%m-%d %H:%M:%S",
-    "%Y-%m-%d %H:%M",
-    "%Y/%m/%d %H:%M:%S",
-    "%Y%m%d%H%M%S",
-    "%a %b %d %H:%M:%S %Y",
-    "%a %d %b %Y %H:%M:%S",
-    "%a, %d %b %Y %H:%M:%S",
-    "%d %b %Y %H:%M:%S",
-    "%b %d %H:%M:%S %Y",
-    "%b %d, %Y %H:%M:%S",
-    "%b %d, %Y %I:%M:%S %p",
-    "%d-%b-%Y %H:%M:%S",
+
+# A timestamp is a date and a time of day, and around them what does not change their meaning. Month names
+# have a table of their own: those of `strptime` depend on the locale of whoever runs this.
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_WEEKDAY = r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]{0,6}\.?,? )?"
+_MONTH = rf"(?P<name>{'|'.join(_MONTHS)})[a-z]{{0,6}}\.?"
+_DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
+_YEAR = r"(?P<year>(?:19[7-9]|20\d|21\d)\d)"
+_TIME = (
+    r"(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,]\d{1,9})?)?(?: ?(?P<half>[ap])\.?m\.?)?"
 )
+_ZONE = r"(?: ?\(?(?P<zone>Z|UTC|(?:UTC|GMT)?[+-]\d\d:?\d\d|[a-z]{1,4}T|MSK|WIB)\)?)?"
+_THEN = rf"(?:(?:T|,? (?:at )?){_TIME}{_ZONE})?"
+_FORMATS = tuple(
+    re.compile(form, re.IGNORECASE | re.ASCII)
+    for form in (
+        rf"{_WEEKDAY}{_YEAR}[-/.](?P<month>\d{{1,2}})[-/.](?P<day>\d{{1,2}}){_THEN}",
+        rf"{_WEEKDAY}{_DAY}[-/. ]\.? ?{_MONTH},?[-/ ]{_YEAR}{_THEN}",
+        rf"{_WEEKDAY}{_MONTH} {_DAY},? {_YEAR}{_THEN}",
+        rf"{_WEEKDAY}{_MONTH} {_DAY} {_TIME}{_ZONE} {_YEAR}",
+        rf"{_WEEKDAY}(?P<day>\d{{1,2}})\.(?P<month>\d{{1,2}})\.{_YEAR}{_THEN}",
+        rf"{_WEEKDAY}(?P<first>\d{{1,2}})[-/](?P<then>\d{{1,2}})[-/]{_YEAR}{_THEN}",
+        rf"{_YEAR}(?P<month>\d\d)(?P<day>\d\d)[T ]?(?P<hour>\d\d):?(?P<minute>\d\d):?(?P<second>\d\d){_ZONE}",
+    )
+)
+_EPOCH = re.compile(r"(?P<seconds>1\d{9})(?:\d{3}|\.\d{1,9})?", re.ASCII)
+# "(3 hours ago)", "[Europe/Berlin]" after an offset; any other remark, such as "(failed)", is left in the way.
+_REMARK = re.compile(r" ?(?:\((?:[^()]* ago|local(?: time)?)\)|\[[\w/+-]+\])$", re.IGNORECASE)
+_LONGEST = 100
+_NOTHING, _SECOND, _MINUTE, _WHOLE_DAY = (timedelta(seconds=step) for step in (0, 1, 60, 86400))
 
 
 @dataclass(frozen=True)
@@ -43,7 +59,9 @@ class Stamp:
 
     def __str__(self) -> str:
         """As a reader of logs expects it; the zone only where it was printed."""
-        return self.when.isoformat(" ", "seconds")
+        return (
+            self.when.isoformat(" ", "seconds") if self.resolution < _WHOLE_DAY else f"{self.when:%Y-%m-%d}"
+        )
 
 
 class Kind(StrEnum):
@@ -72,19 +90,21 @@ class Reading:
 
     @property
     def is_usable(self) -> bool:
-        """Whether it says when the last assessment was ("never" included)."""
-        return self.kind in {Kind.STAMP, Kind.NEVER}
+        """Whether it tells one assessment from the next ("never" does, a date without a time does not)."""
+        return self.kind is Kind.NEVER or (self.stamp is not None and self.stamp.resolution < _WHOLE_DAY)
 
     def __str__(self) -> str:
         """What the report shows as observed."""
         if self.kind is Kind.LIMITED:
             return f"{self.said}: a known limitation and no failure; service, log and accepted requests are the authority"
-        return f"Last assessment: {self.said}" if self.is_usable else f"`status` {self.kind}: {self.said}"
+        dated = self.kind in {Kind.STAMP, Kind.NEVER}
+        return f"Last assessment: {self.said}" if dated else f"`status` {self.kind}: {self.said}"
 
 
 def parse_status(output: str, clock: HostClock) -> Reading:
     """Read what `qualys-cloud-agent.sh status` printed; never raises."""
-    values = {match["value"] for match in _LINE.finditer(output)}
+    output = _COLOUR.sub("", output)
+    values = tuple(dict.fromkeys(match["value"].strip(" \t\r\"',;") for match in _LINE.finditer(output)))
     if not values:
         limited = _LIMITATION.search(output)
         said = " ".join(output.split())[:120] or "(nothing printed)"
@@ -93,49 +113,71 @@ def parse_status(output: str, clock: HostClock) -> Reading:
             Kind.LIMITED if limited else Kind.UNEXPECTED,
             f"`status` answers: {said}" if limited else said,
         )
-    value = values.pop()
-    stamp = parse_stamp(value)
-    if values or (stamp is None and not _NEVER.fullmatch(value)):
-        return Reading(clock, Kind.UNREADABLE, value[:80])
+    stamp = parse_stamp(values[0])
+    if len(values) > 1 or (stamp is None and not _NEVER.fullmatch(values[0])):
+        return Reading(clock, Kind.UNREADABLE, "; ".join(values)[:80])
     return (
         Reading(clock, Kind.STAMP, str(stamp), stamp)
         if stamp
-        else Reading(clock, Kind.NEVER, value or "(empty)")
+        else Reading(clock, Kind.NEVER, values[0] or "(empty)")
     )
 
 
 def parse_stamp(text: str) -> Stamp | None:
     """Read a timestamp in the usual ways of writing one; None when it is none, or ambiguous (03/04/2026)."""
-    text = " ".join(text.split())
-    if re.fullmatch(r"1\d{9}", text):
-        return Stamp(datetime.fromtimestamp(int(text), UTC), timedelta(seconds=1))
-    bare, zone = _split_zone(text)
-    for candidate in (bare, bare.replace("T", " ", 1)):
-        for form in _FORMATS:
-            when = _try(candidate, form)
-            if when is not None:
-                step = timedelta(seconds=1) if "%S" in form else timedelta(minutes=1)
-                return Stamp(when.replace(tzinfo=zone), step)
-    return None
-
-
-def _split_zone(text: str) -> tuple[str, timezone | None]:
-    """The text without its zone, and the zone: `… +0100`, `…Z`, `Sat Nov 21 20:15:00 UTC 2026`."""
-    match = _ZONE.search(text)
-    if match and not re.fullmatch(r"\d{4}-\d\d-\d\d", text[: match.end()]):
-        return text[: match.start()], timezone(parse_offset(match["zone"]))
-    inner = re.search(r" (UTC|GMT|[+-]\d{4}) (\d{4})$", text)
-    if inner:
-        return f"{text[: inner.start()]} {inner[2]}", timezone(parse_offset(inner[1]))
-    # A zone by its name (CET, EST …): names are ambiguous, so it is read as the target's own local time.
-    return " ".join(_NAMED_ZONE.sub("", text).split()), None
-
-
-def _try(text: str, form: str) -> datetime | None:
+    if len(text) > _LONGEST:
+        return None
+    text = _REMARK.sub("", " ".join(text.split()).strip("\"'"))
+    epoch = _EPOCH.fullmatch(text)
+    if epoch:
+        return Stamp(datetime.fromtimestamp(int(epoch["seconds"]), UTC), _SECOND)
+    found = next((match for form in _FORMATS if (match := form.fullmatch(text))), None)
     try:
-        return datetime.strptime(text, form)  # noqa: DTZ007  # the zone is set by the caller, or is the target's
+        return _stamp(found.groupdict()) if found else None
     except ValueError:
         return None
+
+
+def _stamp(parts: Mapping[str, str | None]) -> Stamp:
+    """The stamp that the parts mean; ValueError when they mean none, or might mean two."""
+    month, day = _month_and_day(parts)
+    date = datetime(int(parts["year"] or 0), month, day)  # noqa: DTZ001  # the zone follows, or is the target's
+    hour, minute, second = parts.get("hour"), parts.get("minute"), parts.get("second")
+    if hour is None:
+        return Stamp(date, _WHOLE_DAY)
+    when = date.replace(
+        hour=_hour(int(hour), parts.get("half")),
+        minute=int(minute or 0),
+        second=int(second or 0),
+        tzinfo=_zone(parts.get("zone") or ""),
+    )
+    return Stamp(when, _SECOND if second else _MINUTE)
+
+
+def _month_and_day(parts: Mapping[str, str | None]) -> tuple[int, int]:
+    if parts.get("first"):
+        first, then = int(parts["first"] or 0), int(parts["then"] or 0)
+        if first != then and max(first, then) <= len(_MONTHS):
+            raise ValueError("day and month cannot be told apart")
+        return min(first, then), max(first, then)
+    name = parts.get("name")
+    return _MONTHS.index(name.lower()) + 1 if name else int(parts["month"] or 0), int(parts["day"] or 0)
+
+
+def _hour(hour: int, half: str | None) -> int:
+    if half is None:
+        return hour
+    if hour not in range(1, 13):
+        raise ValueError("no such hour")
+    return hour % 12 + (12 if half.lower() == "p" else 0)
+
+
+def _zone(text: str) -> timezone | None:
+    """The zone that is meant; None for a name (CET, EST …): several zones share one, so the target's is taken."""
+    if re.fullmatch(r"Z|UTC|GMT", text, re.IGNORECASE):
+        return UTC
+    offset = re.search(r"[+-]\S+$", text)
+    return timezone(parse_offset(offset[0])) if offset else None
 
 
 def has_advanced(before: Reading, after: Reading, accepted: datetime) -> bool:
@@ -148,7 +190,7 @@ def has_advanced(before: Reading, after: Reading, accepted: datetime) -> bool:
     """
     if after.stamp is None or not after.is_usable:
         return False
-    if before.stamp is not None and not _is_later(after.stamp.when, before.stamp.when, after.clock):
+    if before.stamp is not None and _ahead(before.stamp, before.clock, after.stamp, after.clock) <= _NOTHING:
         return False
     earliest = accepted - after.stamp.resolution
     return any(
@@ -158,16 +200,23 @@ def has_advanced(before: Reading, after: Reading, accepted: datetime) -> bool:
 
 
 def has_gone_back(before: Reading, after: Reading) -> bool:
-    """Whether the stamp is earlier than the one before: then it says nothing about this request."""
-    if before.stamp is None or after.stamp is None:
+    """Whether the stamp is earlier than the one before, or lost: then it says nothing about this request."""
+    if before.stamp is None:
         return False
-    return _is_later(before.stamp.when, after.stamp.when, after.clock)
+    if after.stamp is None:
+        return after.kind is Kind.NEVER
+    return _ahead(before.stamp, before.clock, after.stamp, after.clock) < _NOTHING
 
 
-def _is_later(one: datetime, other: datetime, clock: HostClock) -> bool:
-    if one.tzinfo is None and other.tzinfo is None and len(clock.offsets) == 1:
-        return one > other  # the same wall clock, without a change of offset
-    return clock.instant(one) > clock.instant(other)
+def _ahead(one: Stamp, clock: HostClock, other: Stamp, clock_of_other: HostClock) -> timedelta:
+    """By how much `other` is later, each by the clock that it was read with.
+
+    Two readings of the same local time are the same assessment, even when clocks were put back in between.
+    """
+    naive = one.when.tzinfo is None and other.when.tzinfo is None
+    if naive and (one.when == other.when or len({*clock.offsets, *clock_of_other.offsets}) == 1):
+        return other.when - one.when
+    return clock_of_other.instant(other.when) - clock.instant(one.when)
 
 
 def _instants(when: datetime, clock: HostClock) -> Iterator[datetime]:

@@ -19,18 +19,30 @@ class HostClock:
     now: datetime
     offsets: tuple[timedelta, ...]
 
-    def instant(self, stamp: datetime) -> datetime:
+    def instant(self, stamp: datetime, latest: datetime | None = None) -> datetime:
         """The UTC instant that a stamp of this host means.
 
-        A stamp with an offset of its own needs no help. One without is the target's local time; where it
-        means two instants (clocks gone back or forward since yesterday) the latest that is not in the
-        future is taken: logs are read shortly after they are written.
+        A stamp with an offset of its own needs no help. One without is the target's local time, by today's
+        offset; where that lies after `latest` (the present, unless something earlier is known), by
+        yesterday's. After clocks were put forward, a stamp from before that thus reads an hour too old:
+        what is old must never look fresh.
         """
         if stamp.tzinfo is not None:
             return stamp.astimezone(UTC)
+        latest = (latest or self.now) + TOLERANCE
         candidates = [(stamp - offset).replace(tzinfo=UTC) for offset in self.offsets]
-        past = [candidate for candidate in candidates if candidate <= self.now + TOLERANCE]
-        return max(past) if past else min(candidates)
+        return next((candidate for candidate in candidates if candidate <= latest), min(candidates))
+
+    def instants(self, stamps: Sequence[datetime]) -> tuple[datetime, ...]:
+        """The instants of a log's stamps, oldest first.
+
+        No entry is later than the next one: that tells the two passes of an hour apart which is repeated
+        when clocks are put back.
+        """
+        read: list[datetime] = []
+        for stamp in reversed(stamps):
+            read.append(self.instant(stamp, min(read[-1], self.now) if read else None))
+        return tuple(reversed(read))
 
     def age(self, stamp: datetime) -> timedelta:
         """How long ago a stamp of this host was; negative when it lies in the future."""
@@ -42,13 +54,18 @@ def parse_clock(lines: Sequence[str]) -> HostClock:
 
     Raises ValueError when the first line is not of that form.
     """
-    seconds, offset = lines[0].split()
+    try:
+        seconds, offset = lines[0].split()
+        now = datetime.fromtimestamp(int(seconds), UTC)
+    except (IndexError, OverflowError, OSError) as error:
+        raise ValueError(f"not a clock's answer: {lines[:1]}") from error
     offsets = [parse_offset(offset)]
-    if len(lines) > 1:
-        yesterday = parse_offset(lines[1].split()[-1])
-        if yesterday not in offsets:
-            offsets.append(yesterday)
-    return HostClock(datetime.fromtimestamp(int(seconds), UTC), tuple(offsets))
+    for line in lines[1:2]:
+        try:
+            offsets.append(parse_offset(line.split()[-1]))
+        except (IndexError, ValueError):
+            continue  # not every `date` can tell of yesterday
+    return HostClock(now, tuple(dict.fromkeys(offsets)))
 
 
 def parse_offset(text: str) -> timedelta:
@@ -59,4 +76,6 @@ def parse_offset(text: str) -> timedelta:
     if sign not in {"+", "-"} or len(digits) != len("hhmm") or not digits.isdecimal():
         raise ValueError(f"not an offset from UTC: {text!r}")
     distance = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
+    if distance >= timedelta(days=1):
+        raise ValueError(f"not an offset from UTC: {text!r}")
     return -distance if sign == "-" else distance

@@ -20,7 +20,7 @@ class Configuration:
     def state(self) -> str:
         """`activated`, or which id is missing, empty or all zeros (installed, never activated)."""
         ids = {"ActivationId": self.activation_id, "CustomerId": self.customer_id}
-        unset = [name for name, value in ids.items() if not _is_set(value)]
+        unset = [name for name, value in ids.items() if not is_set(value)]
         return f"never activated: {' and '.join(unset)} not set or all zeros" if unset else "activated"
 
     @property
@@ -33,14 +33,15 @@ class Configuration:
         return None
 
 
-def _is_set(value: str | None) -> bool:
-    return bool(value) and bool(set(value or "") - set("0-{} "))
+def is_set(identity: str | None) -> bool:
+    """Whether an id is one: not missing, not empty, not all zeros."""
+    return any(character.isalnum() and character != "0" for character in identity or "")
 
 
 def parse_configuration(text: str) -> Configuration:
     """Read the file's text. Keys are taken in any case, the last of several counts, `#` and `;` begin comments."""
     values = {}
-    for line in text.splitlines():
+    for line in text.removeprefix("\ufeff").splitlines():
         key, equals, value = line.partition("=")
         if equals and not key.lstrip().startswith(("#", ";")):
             values[key.strip().lower()] = value.strip().strip("\"'")
@@ -48,7 +49,7 @@ def parse_configuration(text: str) -> Configuration:
     return Configuration(
         activation_id=values.get("activationid"),
         customer_id=values.get("customerid"),
-        log_level=int(level) if level.isdecimal() else None,
+        log_level=int(level) if level.isdecimal() and len(level) == 1 else None,
         log_directory=PurePosixPath(directory) if directory.startswith("/") else None,
         to_syslog=values.get("logdesttype", "").lower() == "syslog",
     )

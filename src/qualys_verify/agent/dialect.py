@@ -5,26 +5,15 @@ and, run as root, destroys pending settings on the way. So a verb is used only w
 dispatches on it.
 """
 
-import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-VERBS = ("status", "scan", "policy_eval")
+from qualys_verify.agent.script import VERBS, verbs_handled
 
-_HEREDOC = re.compile(r"<<-?[ \t]*(['\"]?)(\w+)\1[^\n]*\n.*?^\s*\2[ \t]*$", re.DOTALL | re.MULTILINE)
-# A comment begins at a `#` that starts a word; inside quotes there may be one that does not.
-_QUOTED_OR_COMMENT = re.compile(
-    r"""(?P<quoted>'[^']*'|"(?:\\.|[^"\\])*")|(?P<comment>(?:^|(?<=[\s;&|(]))\#[^\n]*)""", re.MULTILINE
-)
-_WORD = re.compile(r"""['"]?[\w.*?|=$!{}\[\]:-]*['"]?\Z""")
-_CASE = re.compile(r"\bcase\b(?P<subject>[^\n;]*?)\bin\b(?P<body>.*?)\besac\b", re.DOTALL)
-_LABEL = re.compile(r"(?:^|;;|;&|\bin\b)\s*\(?\s*(?P<words>[^()\n;]+?)\s*\)", re.MULTILINE)
-_COMPARED = re.compile(
-    r"""(?P<left>[$\w{}:\[\]'".@-]+)\s*(?:=|==|-eq|is)\s*[xX]?['"]?(?P<word>[\w-]+)['"]?(?![\w=])"""
-)
-_PARAMETER = re.compile(
-    r"""\$|\bsys\.argv\b|\bargs?\b|\baction\b|\bcommand\b|\bcmd\b|\bverb\b|\bARGV\b""", re.IGNORECASE
-)
+__all__ = ["VERBS", "CommandLine", "Dialect", "choose_dialect", "verbs_handled"]
+
+# What the vendor's script answers to a verb, and a sign that this is it.
+_KEYS_ONLY = "Invalid key name"
 
 
 class Dialect(StrEnum):
@@ -56,54 +45,24 @@ class CommandLine:
         return f"runbook dialect: qualys-cloud-agent.sh handles {', '.join(sorted(self.verbs))}"
 
 
-def verbs_handled(script: str) -> frozenset[str]:
-    """The runbook's verbs that a script's text dispatches on.
-
-    A verb counts as the label of a `case` over a parameter or in a comparison with one; in comments,
-    messages and here-documents it does not. `status` counts only beside another verb: helper functions of
-    service scripts have a `status` of their own.
-    """
-    text = _without_prose(script)
-    groups = [_labels(match["body"]) for match in _CASE.finditer(text) if "$" in match["subject"]]
-    groups.append(_compared(text))
-    handled = [frozenset(VERBS) & group for group in groups]
-    return max((group for group in handled if group != {"status"}), key=len, default=frozenset())
-
-
-def _without_prose(script: str) -> str:
-    """The text without here-documents, comments and quoted strings of more than one word."""
-
-    def keep(match: re.Match[str]) -> str:
-        quoted = match["quoted"]
-        return quoted if quoted is not None and _WORD.match(quoted) else '""' if quoted is not None else ""
-
-    return _QUOTED_OR_COMMENT.sub(keep, _HEREDOC.sub("\n", script.replace("\r\n", "\n")))
-
-
-def _labels(case_body: str) -> frozenset[str]:
-    labels = (match["words"].split("|") for match in _LABEL.finditer(case_body))
-    return frozenset(word.strip(" \t'\"") for words in labels for word in words)
-
-
-def _compared(text: str) -> frozenset[str]:
-    return frozenset(match["word"] for match in _COMPARED.finditer(text) if _PARAMETER.search(match["left"]))
-
-
 def choose_dialect(script: str | None, has_control: bool, forced: Dialect | None) -> CommandLine:  # noqa: FBT001  # a fact about the host, not a switch
     """The dialect to use.
 
     `script` is the text of `qualys-cloud-agent.sh` (None: there is none), `has_control` whether
-    `cloudagentctl.sh` exists, `forced` the user's `--agent-cli` (None: auto). Raises ValueError with one
-    sentence when none can be used safely.
+    `cloudagentctl.sh` exists, `forced` the user's `--agent-cli` (None: auto). A script that hands its words on
+    to another program shows no verbs and may still know them: there the user's word counts. Raises ValueError
+    with one sentence when none can be used safely.
     """
     verbs = verbs_handled(script or "")
     speaks_runbook = {"scan", "policy_eval"} <= verbs
     if forced is Dialect.RUNBOOK and not speaks_runbook:
-        raise ValueError(
-            "--agent-cli=runbook was asked for, but the text of qualys-cloud-agent.sh does not handle `scan` and "
-            "`policy_eval`, and calling it with a verb that it does not know destroys pending settings: use "
-            "--agent-cli=auto or vendor",
-        )
+        if not script or _KEYS_ONLY in script:
+            raise ValueError(
+                "--agent-cli=runbook was asked for, but qualys-cloud-agent.sh is missing or the vendor's: its text does "
+                "not handle `scan` and `policy_eval`, and calling it with a verb that it does not know destroys pending "
+                "settings: use --agent-cli=auto or vendor",
+            )
+        return CommandLine(Dialect.RUNBOOK, frozenset(VERBS))
     if speaks_runbook and forced is not Dialect.VENDOR:
         return CommandLine(Dialect.RUNBOOK, verbs)
     if has_control:

@@ -1,14 +1,22 @@
 """Following a request through the log until it is done (runbook step 5 in the vendor's dialect, and step 2.3)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from qualys_verify.agent.clock import HostClock
 from qualys_verify.agent.dialect import Dialect
 from qualys_verify.agent.log import Entry
-from qualys_verify.agent.patterns import Patterns, RequestPatterns, matches
-from qualys_verify.agent.request import Answer, ScanType, Step
+from qualys_verify.agent.patterns import (
+    Patterns,
+    Regexes,
+    RequestPatterns,
+    is_of_another,
+    is_own,
+    matches,
+    name_own,
+)
+from qualys_verify.agent.request import MANIFEST_REMEDY, Answer, ScanType, Step
 
 # Levels at which an entry may speak of a failure; below them the words are chatter.
 GRAVE = frozenset({"fatal", "critical", "error", "warning"})
@@ -31,35 +39,64 @@ class Stage(IntEnum):
 
 @dataclass(frozen=True)
 class Trace:
-    """What the log says of one request: how far it came, and the entry that says so."""
+    """What the log says of one request: how far it came, and the entry that says so.
+
+    `doubt` is an entry about a missing manifest that does not say which application's.
+    """
 
     answer: Answer
     stage: Stage = Stage.UNSEEN
     entry: Entry | None = None
     manifest_missing: bool = False
+    doubt: Entry | None = None
 
     def __str__(self) -> str:
         """What the report shows as observed."""
         name = f"{self.answer.label} {self.answer.control_id or ''}".strip()
         said = f" ({self.entry})" if self.entry else ""
-        return f"{name}: {self.stage.name.lower()}{said}"
+        doubted = self.doubt is not None and not self.stage.is_final
+        doubt = f", perhaps its manifest is missing ({self.doubt}): {MANIFEST_REMEDY}" if doubted else ""
+        return f"{name}: {self.stage.name.lower()}{said}{doubt}"
+
+
+@dataclass(frozen=True)
+class _Line:
+    """An entry, and what of its message phrases are looked for in."""
+
+    entry: Entry
+    text: str
+
+    @property
+    def is_grave(self) -> bool:
+        return self.entry.level in GRAVE
+
+    @property
+    def is_own(self) -> bool:
+        return is_own(self.text)
 
 
 def trace(answer: Answer, entries: Iterable[Entry], clock: HostClock, patterns: Patterns) -> Trace:
     """Follow one accepted request through the log's entries, oldest first.
 
-    Only entries since the request was sent count, and any that names its ControlId. A request that covers
-    two applications (`vmpc`) is as far as the one that is behind.
+    Only entries since the request was sent count, and any that names its ControlId; none that names
+    another request's. A request that covers two applications (`vmpc`) is as far as the one that is behind.
     """
-    relevant = [
-        entry
-        for entry in entries
-        if not matches(patterns.noise, entry.message)
-        and (_names_it(answer, entry) or _is_since(entry, answer, clock))
-    ]
-    traces = [_follow(answer, relevant, patterns, types) for types in _followed(answer)]
+    lines = tuple(_relevant(answer, tuple(entries), clock, patterns))
+    traces = [_follow(answer, lines, patterns, types) for types in _followed(answer)]
     failed = [trace for trace in traces if trace.stage is Stage.FAILED]
     return failed[0] if failed else min(traces, key=lambda trace: trace.stage)
+
+
+def _relevant(
+    answer: Answer, entries: Sequence[Entry], clock: HostClock, patterns: Patterns
+) -> Iterator[_Line]:
+    instants = clock.instants([entry.stamp for entry in entries])
+    for entry, instant in zip(entries, instants, strict=True):
+        text = name_own(patterns.gist(entry.message), answer.control_id)
+        foreign = answer.control_id is not None and is_of_another(text)
+        since = instant >= answer.sent and not foreign
+        if (since or is_own(text)) and not matches(patterns.noise, text):
+            yield _Line(entry, text)
 
 
 def _followed(answer: Answer) -> tuple[tuple[str, ...], ...]:
@@ -70,43 +107,48 @@ def _followed(answer: Answer) -> tuple[tuple[str, ...], ...]:
     return (("vm",), ("pc",)) if ScanType.VMPC in types else ((types[0],),)
 
 
-def _names_it(answer: Answer, entry: Entry) -> bool:
-    return answer.control_id is not None and answer.control_id in entry.message
-
-
-def _is_since(entry: Entry, answer: Answer, clock: HostClock) -> bool:
-    return clock.instant(entry.stamp) >= answer.sent
-
-
-def _follow(answer: Answer, entries: Iterable[Entry], patterns: Patterns, types: tuple[str, ...]) -> Trace:
-    phrases = patterns.of_request(answer.control_id, types)
+def _follow(answer: Answer, lines: Iterable[_Line], patterns: Patterns, types: tuple[str, ...]) -> Trace:
+    phrases = patterns.of_request(types)
+    shared = len(_followed(answer)) > 1
     so_far = Trace(answer)
-    for entry in entries:
+    for line in lines:
         if so_far.stage.is_final:
             break
-        so_far = _advance(so_far, entry, phrases)
+        if not (shared and line.is_own and phrases.names_other_only(line.text)):
+            so_far = _advance(so_far, line, phrases)
     return so_far
 
 
-def _advance(so_far: Trace, entry: Entry, phrases: RequestPatterns) -> Trace:
-    """The trace after one more entry.
+def _advance(so_far: Trace, line: _Line, phrases: RequestPatterns) -> Trace:
+    """The trace after one more line.
 
     Without the ControlId in it, `done` counts only after `started`: an interval scan of the same
     application may have been running when the request was made, and its end is not ours.
     """
-    own, grave, message = _names_it(so_far.answer, entry), entry.level in GRAVE, entry.message
-    if matches(phrases.manifest_missing, message) and (own or (grave and phrases.is_about(message))):
-        return replace(so_far, stage=Stage.FAILED, entry=entry, manifest_missing=True)
-    if grave:
-        return (
-            replace(so_far, stage=Stage.FAILED, entry=entry) if matches(phrases.failed, message) else so_far
-        )
-    if matches(phrases.delayed, message):
-        return replace(so_far, stage=Stage.DELAYED, entry=entry)
-    if matches(phrases.done, message) and (own or so_far.stage is Stage.STARTED):
-        return replace(so_far, stage=Stage.DONE, entry=entry)
-    if matches(phrases.started, message):
-        return replace(so_far, stage=Stage.STARTED, entry=entry)
+    if matches(phrases.manifest_missing, line.text):
+        return _without_manifest(so_far, line, phrases)
+    if line.is_grave:
+        failed = matches(phrases.failed, line.text)
+        return replace(so_far, stage=Stage.FAILED, entry=line.entry) if failed else so_far
+    if (line.is_own or so_far.stage is Stage.STARTED) and _says(phrases.done, phrases.unfinished, line):
+        return replace(so_far, stage=Stage.DONE, entry=line.entry)
+    if _says(phrases.started, phrases.pending, line):
+        return replace(so_far, stage=Stage.STARTED, entry=line.entry)
+    if matches(phrases.delayed, line.text):
+        return replace(so_far, stage=Stage.DELAYED, entry=line.entry)
+    return so_far
+
+
+def _says(phrase: Regexes, taken_back: Regexes, line: _Line) -> bool:
+    return matches(phrase, line.text) and not matches(taken_back, line.text)
+
+
+def _without_manifest(so_far: Trace, line: _Line, phrases: RequestPatterns) -> Trace:
+    """A missing manifest: ours if the line says so; if it does not say whose it is, only a doubt."""
+    if line.is_own or (line.is_grave and phrases.names_own(line.text)):
+        return replace(so_far, stage=Stage.FAILED, entry=line.entry, manifest_missing=True)
+    if line.is_grave and not phrases.names_other_only(line.text):
+        return replace(so_far, doubt=line.entry)
     return so_far
 
 

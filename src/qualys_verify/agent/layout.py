@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from qualys_verify.agent.configuration import Configuration
+from qualys_verify.agent.configuration import Configuration, is_set
 
 UNIT = "qualys-cloud-agent.service"
 DAEMON = "qualys-cloud-agent"
@@ -53,6 +53,11 @@ class Layout:
         return self.home or HOME
 
     @property
+    def program(self) -> PurePosixPath:
+        """The daemon."""
+        return self.root / "bin" / DAEMON
+
+    @property
     def script(self) -> PurePosixPath:
         """`qualys-cloud-agent.sh`: the runbook's verbs, or the vendor's Key=Value."""
         return self.root / "bin" / "qualys-cloud-agent.sh"
@@ -87,9 +92,7 @@ class Installation:
     @property
     def provisioning(self) -> str:
         """`provisioned` when the platform has given this agent an id (facts: empty hostid = never)."""
-        return (
-            "provisioned" if (self.hostid or "").strip() else "never provisioned: hostid is empty or missing"
-        )
+        return "provisioned" if is_set(self.hostid) else "never provisioned: hostid is empty or missing"
 
     @property
     def log(self) -> PurePosixPath:
@@ -99,3 +102,21 @@ class Installation:
     def __str__(self) -> str:
         """What the report shows as observed."""
         return f"{self.state}, {self.provisioning}"
+
+
+@dataclass(frozen=True)
+class Program:
+    """The daemon's file, by a listing of its folder."""
+
+    path: PurePosixPath
+    listing: str
+
+    @property
+    def state(self) -> str:
+        """`in place`, or that the file is gone from under the process."""
+        names = {line.split(" -> ")[0].split()[-1] for line in self.listing.splitlines() if line.strip()}
+        return "in place" if self.path.name in names else f"{self.path} is missing"
+
+    def __str__(self) -> str:
+        """What the report shows as observed."""
+        return self.state

@@ -7,18 +7,24 @@ from datetime import datetime, timezone
 
 from qualys_verify.agent.clock import parse_offset
 
+LEVELS = ("fatal", "critical", "error", "warning", "notice", "information", "debug", "trace")
+
 # 2026-03-23 10:11:12.345 -0500 [qualys-cloud-agent.scan][1234]:[Error]:[123456789]:message
+# Possessive throughout (`*+`): a line of 128 KiB is read once, whatever is in it. The year is one that an
+# agent can live in: every stamp can then be reckoned with.
 _HEADER = re.compile(
     r"""
-    ^(?P<date>\d{4}-\d\d-\d\d) [ T] (?P<time>\d\d:\d\d:\d\d) (?:[.,](?P<fraction>\d{1,9}))?
-    \s* (?P<offset>Z|GMT|UTC|[+-]\d\d:?\d\d)?
-    \s* \[(?P<logger>[^\]]*)\] \s* \[(?P<pid>\d+)\]
-    \s* :? \s* \[(?P<level>fatal|critical|error|warning|notice|information|debug|trace)\]
-    \s* :? \s* (?:\[\d+\] \s* : \s*)?
-    (?P<message>.*)$
+    (?P<date>(?:19[7-9]|20\d|21\d)\d-\d\d-\d\d) [ T] (?P<time>\d\d:\d\d:\d\d) (?:[.,](?P<fraction>\d{1,9}))?+
+    \s*+ (?P<offset>Z|GMT|UTC|[+-]\d\d:?\d\d)?+
+    \s*+ \[(?P<logger>[^\]]*+)\] \s*+ \[\d++\]
+    \s*+ :?+ \s*+ \[(?P<level>[a-z]{3,12})\]
+    \s*+ :?+ \s*+ (?:\[\d++\] \s*+ : \s*+)?
+    (?P<message>.*+)
     """,
-    re.VERBOSE | re.IGNORECASE,
+    re.VERBOSE | re.IGNORECASE | re.ASCII | re.DOTALL,
 )
+# What a reader is shown of a message, in characters: there are some as long as a payload.
+_SHOWN = 300
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,7 @@ class Entry:
 
     def __str__(self) -> str:
         """The entry as a line for a reader, without the payload."""
-        return f"{self.stamp.isoformat(' ', 'seconds')} [{self.level}] {self.message}"
+        return f"{self.stamp.isoformat(' ', 'seconds')} [{self.level}] {self.message[:_SHOWN]}"
 
 
 def parse_log(text: str) -> tuple[Entry, ...]:
@@ -72,7 +78,8 @@ def _close(entries: list[Entry], body: Iterable[str]) -> None:
 def parse_header(line: str) -> Entry | None:
     """The entry that a line begins, or None when it is a continuation (or its date is no date)."""
     match = _HEADER.match(line.rstrip("\r"))
-    if match is None:
+    level = _level(match["level"].lower()) if match else None
+    if match is None or level is None:
         return None
     fraction = (match["fraction"] or "0")[:6].ljust(6, "0")
     try:
@@ -81,7 +88,12 @@ def parse_header(line: str) -> Entry | None:
             stamp = stamp.replace(tzinfo=timezone(parse_offset(match["offset"])))
     except ValueError:
         return None
-    return Entry(stamp, match["logger"], match["level"].lower(), match["message"])
+    return Entry(stamp, match["logger"], level, match["message"])
+
+
+def _level(word: str) -> str | None:
+    """The level that a word means, which may be shortened: `info`, `warn`."""
+    return next((level for level in LEVELS if level.startswith(word)), None)
 
 
 def excerpt(text: str, count: int) -> str:

@@ -10,8 +10,17 @@ from pathlib import Path
 
 Regexes = tuple[re.Pattern[str], ...]
 
+# What of a message phrases are looked for in: its beginning, in characters. A phrase stands there, and an
+# expression that takes the square of the length takes milliseconds.
+_READ = 1000
+# In the place of a request's own ControlId, so that phrases need not be compiled for each request.
+_OWN = "{control_id}"
+_CONTROL_ID = re.compile(r"(?<!\d)\d{14}\.\d+", re.ASCII)
+
 _LISTS = (
     "noise",
+    "harmless",
+    "negated",
     "assessment",
     "communication",
     "communication_failure",
@@ -20,7 +29,7 @@ _LISTS = (
     "fatal",
 )
 _TABLES = {
-    "request": ("delayed", "started", "done", "failed", "manifest_missing"),
+    "request": ("delayed", "started", "pending", "done", "unfinished", "failed", "manifest_missing"),
     "types": ("vm", "pc", "sca", "udc", "inv"),
 }
 
@@ -31,15 +40,21 @@ class RequestPatterns:
 
     delayed: Regexes
     started: Regexes
+    pending: Regexes
     done: Regexes
+    unfinished: Regexes
     failed: Regexes
     manifest_missing: Regexes
     own_types: Regexes
     other_types: Regexes
 
-    def is_about(self, message: str) -> bool:
-        """Whether a message that names applications names ours; one that names none may be about any."""
-        return matches(self.own_types, message) or not matches(self.other_types, message)
+    def names_own(self, message: str) -> bool:
+        """Whether a message names our application."""
+        return matches(self.own_types, message)
+
+    def names_other_only(self, message: str) -> bool:
+        """Whether a message names applications, and ours is none of them."""
+        return matches(self.other_types, message) and not self.names_own(message)
 
 
 @dataclass(frozen=True)
@@ -47,6 +62,8 @@ class Patterns:
     """The phrases of `patterns.toml`, compiled; `request` and `types` stay text until a request fills them."""
 
     noise: Regexes
+    harmless: Regexes
+    negated: Regexes
     assessment: Regexes
     communication: Regexes
     communication_failure: Regexes
@@ -56,29 +73,60 @@ class Patterns:
     request: tuple[tuple[str, tuple[str, ...]], ...]
     types: tuple[tuple[str, tuple[str, ...]], ...]
 
-    def of_request(self, control_id: str | None, scan_types: Sequence[str]) -> RequestPatterns:
-        """The phrases about one request.
+    def of_request(self, scan_types: Sequence[str]) -> RequestPatterns:
+        """The phrases about a request for these scan types, in lower case, that the log may name it by."""
+        return _of_request(self.request, self.types, tuple(scan_types))
 
-        Takes its ControlId (None where the dialect has none: phrases that need one are then left out) and
-        the scan types, in lower case, that the log may name it by.
-        """
-        identity = re.escape(control_id) if control_id else None
-        own = _names(names for scan_type, names in self.types if scan_type in scan_types)
-        others = _names(names for scan_type, names in self.types if scan_type not in scan_types)
-        return RequestPatterns(
-            **{name: _compile(_fill(texts, identity, own)) for name, texts in self.request},
-            own_types=_compile((rf"\b(?:{own})\b",)),
-            other_types=_compile((rf"\b(?:{others})\b",)),
-        )
+    def gist(self, message: str) -> str:
+        """What phrases are looked for in: the beginning of a message, without what is not meant as it sounds."""
+        text = message[:_READ]
+        for regex in self.harmless:
+            text = regex.sub("", text)
+        return text
+
+
+@cache
+def _of_request(
+    request: tuple[tuple[str, tuple[str, ...]], ...],
+    types: tuple[tuple[str, tuple[str, ...]], ...],
+    scan_types: tuple[str, ...],
+) -> RequestPatterns:
+    own = _names(names for scan_type, names in types if scan_type in scan_types)
+    others = _names(names for scan_type, names in types if scan_type not in scan_types)
+    return RequestPatterns(
+        **{name: _compile(_fill(texts, own)) for name, texts in request},
+        own_types=_compile((own,)),
+        other_types=_compile((others,)),
+    )
 
 
 def _names(groups: Iterable[tuple[str, ...]]) -> str:
-    return "|".join(name for group in groups for name in group)
+    """Any of the names as a word; `_` ends a word here, as in INTERVAL_EVENT_VM."""
+    names = "|".join(name for group in groups for name in group)
+    return rf"(?<![^\W_])(?:{names})(?![^\W_])"
 
 
-def _fill(texts: tuple[str, ...], control_id: str | None, types: str) -> tuple[str, ...]:
-    usable = (text for text in texts if control_id is not None or "{control_id}" not in text)
-    return tuple(text.replace("{control_id}", control_id or "").replace("{types}", types) for text in usable)
+def _fill(texts: tuple[str, ...], types: str) -> tuple[str, ...]:
+    return tuple(text.replace(_OWN, re.escape(_OWN)).replace("{types}", types) for text in texts)
+
+
+def name_own(message: str, control_id: str | None) -> str:
+    """The message with `{control_id}` in the place of this ControlId; that of another request stays."""
+
+    def rename(match: re.Match[str]) -> str:
+        return _OWN if match[0] == control_id else match[0]
+
+    return _CONTROL_ID.sub(rename, message)
+
+
+def is_own(message: str) -> bool:
+    """Whether a message, as `name_own` returned it, names our request."""
+    return _OWN in message
+
+
+def is_of_another(message: str) -> bool:
+    """Whether a message, as `name_own` returned it, names another request and not ours."""
+    return not is_own(message) and _CONTROL_ID.search(message) is not None
 
 
 def matches(regexes: Regexes, message: str) -> bool:
@@ -131,11 +179,9 @@ def _patterns(data: Mapping[str, object]) -> Patterns:
     lists = {name: _compile(_texts(data[name])) for name in _LISTS}
     request, types = (_table(data[name], keys) for name, keys in _TABLES.items())
     patterns = Patterns(**lists, request=request, types=types)
-    for (
-        scan_type,
-        _,
-    ) in types:  # an expression that cannot be compiled is found now, not in the middle of a run
-        patterns.of_request("0.0", [scan_type])
+    for scan_type, _ in types:
+        # An expression that cannot be compiled is found now, not in the middle of a run.
+        patterns.of_request([scan_type])
     return patterns
 
 
@@ -152,5 +198,5 @@ def _texts(value: object) -> tuple[str, ...]:
 def _compile(texts: tuple[str, ...]) -> Regexes:
     try:
         return tuple(re.compile(text, re.IGNORECASE) for text in texts)
-    except re.error as error:
-        raise ValueError(f"{error.pattern!r} is not a regular expression: {error}") from error
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ValueError(f"{texts!r} are not all regular expressions: {error}") from error

@@ -13,12 +13,12 @@ THROTTLE_RANGE = range(1001)
 
 # Only this line is acceptance, whatever the exit status says.
 _CONTROL_ID = re.compile(
-    r"^[ \t]*On-?Demand-?Request[ \t]+ControlId[ \t]*:[ \t]*(\d{14}\.\d+)[ \t]*\r?$",
-    re.IGNORECASE | re.MULTILINE,
+    r"^[ \t]*On-?Demand-?Request[ \t]+ControlId[ \t]*:[ \t]*(\d{14}\.\d++)[ \t]*\r?$",
+    re.IGNORECASE | re.MULTILINE | re.ASCII,
 )
 _MISSING_MANIFEST = re.compile(
-    r"manifest.*\b(missing|not (found|available|present)|does not exist)|\b(no|missing) .*manifest",
-    re.IGNORECASE,
+    r"^(?=.*manifest).*\b(?:missing|not (?:found|available|present|downloaded)|does not exist|no (?:\w+ ){0,3}manifest)",
+    re.IGNORECASE | re.MULTILINE,
 )
 _NOT_RUNNING = re.compile(r"process is not running", re.IGNORECASE)
 
@@ -53,9 +53,11 @@ class Step(StrEnum):
         return ScanType.PC, ScanType.SCA, ScanType.UDC, ScanType.VMPC
 
 
+# A wrapper may put a time, a level or a name before the phrase, but no word that could turn it round.
+_LEAD = r"^(?>\x1b\[[\d;]*m|[ \t\d\[\](){}<>:.,+*=/TZ-]|INFO(?:RMATION)?|NOTICE|OK|SUCCESS|qualys-cloud-agent(?:\.sh)?){0,60}"
 _RUNBOOK_PHRASES = {
-    Step.SCAN: re.compile(r"^[ \t]*Scan request submitted successfully\b", re.IGNORECASE | re.MULTILINE),
-    Step.POLICY_EVALUATION: re.compile(r"^[ \t]*Policy evaluation started\b", re.IGNORECASE | re.MULTILINE),
+    Step.SCAN: re.compile(rf"{_LEAD}Scan request submitted successfully\b", re.IGNORECASE | re.MULTILINE),
+    Step.POLICY_EVALUATION: re.compile(rf"{_LEAD}Policy evaluation started\b", re.IGNORECASE | re.MULTILINE),
 }
 
 
@@ -159,7 +161,7 @@ def read_answer(demand: Demand, sent: datetime, status: int, stdout: str, stderr
 
 
 def _refusal(status: int, stdout: str, stderr: str) -> str:
-    said = " ".join((stdout or stderr).split())[:160]
+    said = " ".join((stdout.strip() or stderr).split())[:160]
     if _MISSING_MANIFEST.search(stdout + stderr):
         return f"not accepted, the manifest is missing ({said}): {MANIFEST_REMEDY}"
     if _NOT_RUNNING.search(stdout + stderr):

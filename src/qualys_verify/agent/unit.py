@@ -1,5 +1,6 @@
 """The agent's systemd unit, as `systemctl show` describes it."""
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import PurePosixPath
@@ -67,6 +68,7 @@ class Service:
             "masked-runtime",
             "enabled-runtime",
             "linked-runtime",
+            "transient",
             "bad",
         }
         if self.startup == "enabled" or (self.wanted and not never):
@@ -75,9 +77,13 @@ class Service:
 
     @property
     def stability(self) -> str:
-        """`stable`, or that systemd keeps starting it: it waits to do so, or has done it often and just now."""
+        """`stable`, or that systemd keeps starting it: it waits to do so, or has done it often and just now.
+
+        A unit that was stopped by hand keeps its count of restarts, and is not in a loop.
+        """
         briefly = self.running_for is None or self.running_for < LOOP_UPTIME
-        if "auto-restart" in self.state or (self.restarts >= LOOP_RESTARTS and briefly):
+        often = self.restarts >= LOOP_RESTARTS and not self.state.startswith("inactive")
+        if "auto-restart" in self.state or (often and briefly):
             return f"crash loop: {self}"
         return "stable"
 
@@ -100,7 +106,7 @@ def parse_service(unit: str, text: str, uptime: timedelta) -> Service:
     if not values.get("LoadState"):
         raise ValueError("`systemctl show` did not answer with properties")
     active, sub = values.get("ActiveState", "unknown"), values.get("SubState", "unknown")
-    since = int(values.get("ActiveEnterTimestampMonotonic") or 0)
+    since = _number(values.get("ActiveEnterTimestampMonotonic", ""))
     running = active == "active" and since > 0
     return Service(
         unit=unit,
@@ -108,11 +114,16 @@ def parse_service(unit: str, text: str, uptime: timedelta) -> Service:
         state=f"{active} ({sub})",
         startup=values.get("UnitFileState", ""),
         result=values.get("Result", ""),
-        restarts=int(values.get("NRestarts") or 0),
+        restarts=_number(values.get("NRestarts", "")),
         running_for=max(uptime - timedelta(microseconds=since), timedelta(0)) if running else None,
         wanted=any(values.get(key) for key in ("WantedBy", "RequiredBy", "TriggeredBy")),
         executable=_executable(values.get("ExecStart", "")),
     )
+
+
+def _number(text: str) -> int:
+    """A count; 0 where systemd is too old to know it or has none (`[not set]`)."""
+    return int(text) if re.fullmatch(r"\d{1,19}", text, re.ASCII) else 0
 
 
 def _executable(exec_start: str) -> PurePosixPath | None:

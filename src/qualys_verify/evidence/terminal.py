@@ -1,6 +1,6 @@
 """The end of a run on the terminal: hosts by steps, each problem once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from io import StringIO
 
 from rich.console import Console, Group, RenderableType
@@ -17,9 +17,10 @@ _STYLES = {
     Verdict.INCONCLUSIVE: "bold yellow",
     Verdict.NOT_APPLICABLE: "dim",
 }
-# So many hosts are named with a problem, and so many rows are shown; the report has them all.
+# So many hosts are named with a problem, and with a group of equal rows; the report has them all.
 _HOSTS_NAMED = 5
-_ROWS_SHOWN = 40
+# With more hosts than this, those of equal outcome share a row.
+_ROWS_SHOWN = 20
 
 
 def render(findings: Sequence[Finding], note: str, *, width: int, colour: bool) -> str:
@@ -44,11 +45,21 @@ def _grid(content: Grid) -> Table:
     table.add_column("step", overflow="ellipsis", no_wrap=True)
     for step in content.steps:
         table.add_column(step, justify="center", no_wrap=True)
-    for host, verdicts in content.rows[:_ROWS_SHOWN]:
-        table.add_row(Text(host), *map(_cell, verdicts))
-    if len(content.rows) > _ROWS_SHOWN:
-        table.add_row(Text(f"and {len(content.rows) - _ROWS_SHOWN} more hosts: see the report"))
+    for label, verdicts in _rows(content):
+        table.add_row(Text(label), *map(_cell, verdicts))
     return table
+
+
+def _rows(content: Grid) -> Iterator[tuple[str, tuple[Verdict | None, ...]]]:
+    """A row for each host; for many hosts a row for each outcome, the most frequent last."""
+    if len(content.rows) <= _ROWS_SHOWN:
+        yield from content.rows
+        return
+    groups: dict[tuple[Verdict | None, ...], list[str]] = {}
+    for host, verdicts in content.rows:
+        groups.setdefault(verdicts, []).append(host)
+    for verdicts, hosts in sorted(groups.items(), key=lambda group: len(group[1])):
+        yield (f"{len(hosts)} hosts: {_hosts(hosts)}" if len(hosts) > 1 else hosts[0]), verdicts
 
 
 def _cell(verdict: Verdict | None) -> Text:

@@ -86,8 +86,11 @@ class Scan:
 class Daemon:
     """One host's agent, moved along by `tick`.
 
-    `root` is the host's tree as `install` wrote it; `pid` stands in the log and in the pid file.
+    `root` is the host's tree as `install` wrote it; `pid` stands in the log and in the pid file. `zone` is
+    the host's, None that of this process. Subclasses are agents with a fault.
     """
+
+    zone: tzinfo | None = None
 
     def __init__(self, root: Path, *, pid: int | None = None, log_limit: int = LOG_LIMIT) -> None:
         """Read the host's settings; OSError or ValueError when `root` holds no installed agent."""
@@ -156,19 +159,28 @@ class Daemon:
             UPLOADED.format(manifest=scan.manifest),
         )
         if self._answers_status:
-            fresh = self._notes / "last-assessment.new"  # a reader sees the old time or the new, never half
-            fresh.write_text(f"{local_time(now)}\n", encoding="ascii")
-            fresh.replace(self._notes / "last-assessment")
+            self._note_assessment(local_time(now, self.zone))
 
-    def _write(self, now: float, *messages: str) -> None:
-        """Append entries of level Information; a LogLevel below 3 keeps the log silent."""
-        if self._log_level < LEVELS["Information"]:
+    def _note_assessment(self, stamp: str) -> None:
+        """What `status` shows from now on."""
+        fresh = self._notes / "last-assessment.new"  # a reader sees the old time or the new, never half
+        fresh.write_text(f"{stamp}\n", encoding="utf-8")
+        fresh.replace(self._notes / "last-assessment")
+
+    def _write(self, now: float, *messages: str, level: str = "Information") -> None:
+        """Append entries; what is above the LogLevel stays unsaid."""
+        if self._log_level < LEVELS[level]:
             return
-        with self._log.open("a", encoding="utf-8") as log:
-            log.write("".join(log_line(now, self._pid, message) for message in messages))
+        lines = "".join(self._line(now, message, level) for message in messages)
+        with self._log.open("a", encoding="utf-8", errors="surrogateescape") as log:
+            log.write(lines)
             size = log.tell()
         if size >= self._log_limit:
             self._rotate()
+
+    def _line(self, now: float, message: str, level: str) -> str:
+        """One message as it stands in the log."""
+        return log_line(now, self._pid, message, level, self.zone)
 
     def _rotate(self) -> None:
         """Shift `.log` to `.log.0`, `.log.0` to `.log.1`, and so on; begin a new file."""

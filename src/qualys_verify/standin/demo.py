@@ -12,14 +12,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import cycle, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from qualys_verify.standin.install import StandinHost
+from qualys_verify.standin.faults import FAULTS, Fault, find
+from qualys_verify.standin.install import CONFIGURATION, HOME, StandinHost
 
 _HEALTHY = (
     StandinHost("demo-runbook", "runbook"),
@@ -43,33 +44,52 @@ class DemoError(RuntimeError):
 
 @dataclass(frozen=True)
 class DemoHost:
-    """A host of a running demo: `ssh -F <ssh_config> <name>` reaches it, and its tree is at `root`."""
+    """A host of a running demo: `ssh -F <ssh_config> <name>` reaches it, and its tree is at `root`.
+
+    `home` and `configuration` are where its agent lives; `home` is None where that is to be found out.
+    """
 
     name: str
     root: Path
+    home: Path | None
+    configuration: Path
 
 
-def plan(selection: str, hosts: int | None, delay: float | None) -> tuple[StandinHost, ...]:
+def plan(
+    selection: str, hosts: int | None, delay: float | None, faults: Sequence[str] = ()
+) -> tuple[StandinHost, ...]:
     """The hosts of a demo.
 
     `selection` is a key of `SELECTIONS`; `hosts`, if given, how many there are to be: the selection's kinds
-    in turn, numbered; `delay` how many seconds a scan takes. Raises ValueError with one sentence.
+    in turn, numbered; `delay` how many seconds a scan takes. `faults` names, instead of a selection, what is
+    wrong with a host each. Raises ValueError with one sentence.
     """
+    if faults and selection:
+        raise ValueError(f"demo://{selection} has no faults: write demo://?faults={','.join(faults)}")
     if selection not in SELECTIONS:
         known = ", ".join(name for name in SELECTIONS if name)
         raise ValueError(f"there is no demo {selection!r}: leave it empty for all hosts, or use {known}")
     if hosts is not None and hosts < 1:
         raise ValueError(f"a demo has at least one host, not {hosts}")
-    kinds = SELECTIONS[selection]
+    kinds = tuple(map(_with_fault, find(dict.fromkeys(faults)))) if faults else SELECTIONS[selection]
     if delay is not None:
         kinds = tuple(replace(kind, delay=delay) for kind in kinds)
     if hosts is None:
         return kinds
     numbered = (
-        replace(kind, name=f"{kind.name}-{position // len(kinds) + 1:03d}")
+        replace(kind, name=_numbered(kind, position // len(kinds) + 1))
         for position, kind in enumerate(cycle(kinds))
     )
     return tuple(islice(numbered, hosts))
+
+
+def _with_fault(fault: Fault) -> StandinHost:
+    return StandinHost(f"demo-{fault.name}", fault.personality, agent=fault.agent, fault=fault.name)
+
+
+def _numbered(kind: StandinHost, number: int) -> str:
+    """The name of the kind's host of this number; the first one with a fault is named by it alone."""
+    return kind.name if kind.fault and number == 1 else f"{kind.name}-{number:03d}"
 
 
 class Demo:
@@ -102,8 +122,11 @@ class Demo:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         (place / "hosts.json").write_text(json.dumps([asdict(host) for host in hosts]), encoding="utf-8")
         server = _start_server(place, temporary=temporary)
-        roots = tuple(DemoHost(host.name, place / "hosts" / host.name) for host in hosts)
-        demo = cls(roots, place / "ssh_config", server)
+        demo = cls(
+            tuple(_demo_host(host, place / "hosts" / host.name) for host in hosts),
+            place / "ssh_config",
+            server,
+        )
         if temporary:
             demo._directory = place
         try:
@@ -134,6 +157,12 @@ class Demo:
     ) -> None:
         """Close."""
         self.close()
+
+
+def _demo_host(host: StandinHost, root: Path) -> DemoHost:
+    if host.fault and FAULTS[host.fault].opt:
+        return DemoHost(host.name, root, None, root / "etc/opt/qualys/cloud-agent/qualys-cloud-agent.conf")
+    return DemoHost(host.name, root, root / HOME, root / CONFIGURATION / "qualys-cloud-agent.conf")
 
 
 def _start_server(directory: Path, *, temporary: bool) -> subprocess.Popen[bytes]:

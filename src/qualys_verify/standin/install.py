@@ -38,7 +38,8 @@ class StandinHost:
     """What one pretend host is.
 
     `agent` False: nothing is installed. `assesses` False: requests are taken and never carried out. `delay`
-    is how many seconds a scan takes. Raises ValueError for values that no host can have.
+    is how many seconds a scan takes. `fault` names what is wrong with it (see `standin.faults`), for the demo.
+    Raises ValueError for values that no host can have.
     """
 
     name: str
@@ -46,6 +47,7 @@ class StandinHost:
     agent: bool = True
     assesses: bool = True
     delay: float = 2.0
+    fault: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse names that are no host name, unknown personalities and negative delays."""

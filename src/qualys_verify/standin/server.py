@@ -16,19 +16,25 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import tzinfo
 from pathlib import Path
 
 import asyncssh
 
 from qualys_verify.standin import shims
+from qualys_verify.standin.brokendoors import broken_doors
 from qualys_verify.standin.daemon import TICK_INTERVAL, Daemon
+from qualys_verify.standin.faults import FAULTS, Clock, Door, Site, make_faulty
 from qualys_verify.standin.install import StandinHost, install
 
 _LOOPBACK = "127.0.0.1"
+_NOWHERE = "nowhere.invalid"  # a name that no resolver may ever know
 _BLOCK = 65536  # bytes; how much is passed on at a time
 _REAP_LIMIT = 1.0  # seconds until a killed process is given up
+_LOOK_AGAIN = 0.1  # seconds between two looks whether a connection is to be lost
 _BACKLOG = 1024  # clients that may knock at once
 
 _CONFIG = """\
@@ -56,11 +62,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--temporary", action="store_true", help="remove DIR at the end")
     given = parser.parse_args(arguments)
     os.umask(0o077)
-    try:
-        asyncio.run(_serve(given.directory.absolute()))
-    finally:
-        if given.temporary:
-            shutil.rmtree(given.directory, ignore_errors=True)
+    asyncio.run(_serve(given.directory.absolute()))
+    if given.temporary:  # otherwise, and when this fails, it is the owner's, who wants to read the log
+        shutil.rmtree(given.directory, ignore_errors=True)
     return 0
 
 
@@ -75,11 +79,12 @@ async def _serve(directory: Path) -> None:
         StandinHost(**host) for host in json.loads((directory / "hosts.json").read_text(encoding="utf-8"))
     ]
     roots = {host.name: directory / "hosts" / host.name for host in hosts}
-    for host in hosts:
-        _make_host(roots[host.name], host, player=f"-m {__spec__.name} {directory}")
-    daemons = [Daemon(roots[host.name]) for host in hosts if host.agent]
-    for daemon in daemons:
-        daemon.start(time.time())
+    agents = [
+        agent
+        for host in hosts
+        if (agent := _make_host(roots[host.name], host, player=f"-m {__spec__.name} {directory}"))
+    ]
+    doors = {host.name: FAULTS[host.fault].door for host in hosts if host.fault}
 
     host_key = asyncssh.generate_private_key("ssh-ed25519")
     client_key = asyncssh.generate_private_key("ssh-ed25519")
@@ -88,7 +93,7 @@ async def _serve(directory: Path) -> None:
         _LOOPBACK,
         0,
         backlog=_BACKLOG,
-        server_factory=lambda: _OneUserPerHost(roots, client_key),
+        server_factory=lambda: _OneUserPerHost(roots, doors, client_key),
         server_host_keys=[host_key],
         process_factory=lambda process: _session(process, roots),
         encoding=None,
@@ -96,34 +101,89 @@ async def _serve(directory: Path) -> None:
         allow_pty=False,
         agent_forwarding=False,
     )
-    _write_client_files(directory, roots, server.get_port(), host_key)
-    print("ready", flush=True)  # noqa: T201  # the line that `Demo.start` waits for
-    await _keep_ticking(daemons, ended)
+    async with broken_doors(server.get_port()) as ports:
+        _write_client_files(directory, {name: doors.get(name, Door.OPEN) for name in roots}, ports, host_key)
+        print("ready", flush=True)  # noqa: T201  # the line that `Demo.start` waits for
+        await _keep_ticking(agents, ended)
     server.close()
 
 
-def _make_host(root: Path, host: StandinHost, player: str) -> None:
+@dataclass(frozen=True)
+class _Agent:
+    """A host's daemon, and by how many seconds its host's clock is ahead of this machine's."""
+
+    daemon: Daemon
+    ahead: float
+
+    @property
+    def now(self) -> float:
+        """What the host's clock shows."""
+        return time.time() + self.ahead
+
+
+def _make_host(root: Path, host: StandinHost, player: str) -> _Agent | None:
+    """Install a host, with its fault if it has one, and start its agent if it has one that can be started."""
     for directory in (root, root / "home", root / "run"):
         directory.mkdir(mode=0o700, parents=True)
     install(root, host, prefix_in_scripts=root)
     shims.install_shims(root, host, pid=os.getpid(), player=player)
+    if not host.fault:
+        return _start(Daemon, root, None, 0) if host.agent else None
+    fault = FAULTS[host.fault]
+    clock = fault.clock or Clock()
+    now = time.time() + clock.ahead
+    zone = clock.zone(now) if fault.clock else None
+    make_faulty(fault, Site(host.name, root, now, zone))
+    return _start(fault.daemon, root, zone, clock.ahead) if fault.agent else None
 
 
-def _write_client_files(directory: Path, names: Iterable[str], port: int, key: asyncssh.SSHKey) -> None:
+def _start(kind: type[Daemon], root: Path, zone: tzinfo | None, ahead: float) -> _Agent | None:
+    """The agent, started; None where its files are such that it could not run."""
+    try:
+        agent = _Agent(kind(root), ahead)
+        agent.daemon.zone = zone
+        agent.daemon.start(agent.now)
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr, flush=True)  # noqa: T201  # goes to the demo's log
+        return None
+    return agent
+
+
+def _write_client_files(
+    directory: Path, doors: Mapping[str, Door], ports: Mapping[Door, int], key: asyncssh.SSHKey
+) -> None:
     """What the client needs: `known_hosts`, and `ssh_config`, in which `%` would begin a token."""
-    public = key.export_public_key().decode().strip()
-    known_hosts = "".join(f"{name} {public}\n" for name in names)
+    other = asyncssh.generate_private_key("ssh-ed25519")
+    lines = {
+        Door.UNKNOWN_KEY: "",
+        Door.CHANGED_KEY: f"{{name}} {_public(other)}\n",
+        Door.REVOKED_KEY: f"@revoked {{name}} {_public(key)}\n",
+    }
+    usual = f"{{name}} {_public(key)}\n"
+    known_hosts = "".join(lines.get(door, usual).format(name=name) for name, door in doors.items())
     (directory / "known_hosts").write_text(known_hosts, encoding="ascii")
     escaped = str(directory).replace("%", "%%")
-    config = (_CONFIG.format(name=name, address=_LOOPBACK, port=port, directory=escaped) for name in names)
+    config = (
+        _CONFIG.format(
+            name=name,
+            address=_NOWHERE if door is Door.NAMELESS else _LOOPBACK,
+            port=ports.get(door, ports[Door.OPEN]),
+            directory=escaped,
+        )
+        for name, door in doors.items()
+    )
     (directory / "ssh_config").write_text("\n".join(config), encoding="utf-8")
 
 
-async def _keep_ticking(daemons: list[Daemon], ended: asyncio.Event) -> None:
+def _public(key: asyncssh.SSHKey) -> str:
+    return key.export_public_key().decode().strip()
+
+
+async def _keep_ticking(agents: list[_Agent], ended: asyncio.Event) -> None:
     while not ended.is_set():
-        for daemon in daemons:
+        for agent in agents:
             try:
-                daemon.tick(time.time())
+                agent.daemon.tick(agent.now)
             except (OSError, ValueError) as error:  # one host's broken tree is not the others' end
                 print(error, file=sys.stderr, flush=True)  # noqa: T201  # goes to the demo's log
         with suppress(TimeoutError):
@@ -133,15 +193,17 @@ async def _keep_ticking(daemons: list[Daemon], ended: asyncio.Event) -> None:
 class _OneUserPerHost(asyncssh.SSHServer):
     """Lets in who has the key and names a host. asyncssh refuses all but sessions unasked."""
 
-    def __init__(self, roots: dict[str, Path], key: asyncssh.SSHKey) -> None:
+    def __init__(self, roots: dict[str, Path], doors: Mapping[str, Door], key: asyncssh.SSHKey) -> None:
         self._roots = roots
+        self._doors = doors
         self._key = key.public_data
 
     def public_key_auth_supported(self) -> bool:
         return True
 
     def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
-        return username in self._roots and key.public_data == self._key
+        welcome = self._doors.get(username) is not Door.NO_LOGIN
+        return welcome and username in self._roots and key.public_data == self._key
 
 
 async def _session(process: asyncssh.SSHServerProcess[bytes], roots: dict[str, Path]) -> None:
@@ -157,7 +219,7 @@ async def _session(process: asyncssh.SSHServerProcess[bytes], roots: dict[str, P
     # the pipes of a command that was ended in the middle of its output.
     transport, protocol = await loop.subprocess_exec(
         lambda: asyncio.subprocess.SubprocessStreamProtocol(limit=_BLOCK, loop=loop),
-        "/bin/sh",
+        _shell_of(root),
         *command,
         cwd=root / "home",
         env=_environment(name, root),
@@ -166,18 +228,36 @@ async def _session(process: asyncssh.SSHServerProcess[bytes], roots: dict[str, P
     child = asyncio.subprocess.Process(transport, protocol, loop)
     relay = asyncio.create_task(_relay(process, child))
     closed = asyncio.create_task(process.wait_closed())
+    dropped = asyncio.create_task(_dropped(root))
     try:
-        await asyncio.wait({relay, closed}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({relay, closed, dropped}, return_when=asyncio.FIRST_COMPLETED)
         if relay.done():
             _report(process, relay.result())
+        elif dropped.done():
+            process.get_extra_info("connection").abort()
     finally:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, signal.SIGKILL)
         relay.cancel()
         closed.cancel()
+        dropped.cancel()
         with suppress(TimeoutError):
             await asyncio.wait_for(child.wait(), _REAP_LIMIT)
         transport.close()
+
+
+def _shell_of(root: Path) -> str:
+    """The login shell: a host may have one of its own, with a fault."""
+    own = root / shims.DIRECTORY / "login-shell"
+    return str(own) if own.exists() else "/bin/sh"
+
+
+async def _dropped(root: Path) -> None:
+    """Wait until a command asks for its connection to be lost, as those of some faults do."""
+    wish = root / "run/hang-up"
+    while not wish.exists():
+        await asyncio.sleep(_LOOK_AGAIN)
+    wish.unlink(missing_ok=True)
 
 
 async def _relay(process: asyncssh.SSHServerProcess[bytes], child: asyncio.subprocess.Process) -> int:

@@ -1,5 +1,6 @@
 #!/bin/sh
-# The machine's own ps. One process plays the daemons of all demo hosts; here it is this host's.
+# The machine's own ps. One process plays the daemons of all demo hosts; here it is this host's, and
+# the agents of the machine underneath and of other hosts are not seen.
 PATH=${PATH#*:}
 listing=$(ps "$@")
 status=$?
@@ -10,6 +11,8 @@ status=$?
             before = substr($0, 1, at - 1)
             sub(/[^ ]* *$/, "", before)
             $0 = before ENVIRON["DAEMON"]
+        } else if ($0 ~ /\/qualys-cloud-agent( |$)/) {
+            next
         }
         print
     }'

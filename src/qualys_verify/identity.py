@@ -1,0 +1,154 @@
+"""Who answers: the first look at every host (preflight). Text in, values out; no root needed for any of it."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from qualys_verify.agent.clock import HostClock, parse_clock
+
+CLOCK = "date '+%s %z'; date -d \"@$(($(date +%s) - 86400))\" '+%s %z' 2>/dev/null || true"
+PACKAGE = "qualys-cloud-agent"
+
+# Asked in one round trip. Only `uid`, `clock` and `uptime` must be answered: without them nothing can be judged.
+PROBES: Mapping[str, str] = {
+    "uid": "id -u",
+    "user": "id -un 2>/dev/null || true",
+    "hostname": "hostname 2>/dev/null || uname -n",
+    "fqdn": "timeout 5 hostname -f 2>/dev/null || true",
+    "system": "cat /etc/os-release 2>/dev/null || true",
+    "kernel": "uname -r",
+    "clock": CLOCK,
+    "uptime": "cat /proc/uptime",
+    "machine_id": "cat /etc/machine-id 2>/dev/null || true",
+    "boot_id": "cat /proc/sys/kernel/random/boot_id 2>/dev/null || true",
+    "package": f"dpkg-query -W -f='${{Version}}\\n' {PACKAGE} 2>/dev/null || rpm -q --qf '%{{VERSION}}-%{{RELEASE}}\\n' {PACKAGE} 2>/dev/null || true",
+    "kernels": "ls -1d /boot/vmlinuz-* /lib/modules/*/vmlinuz 2>/dev/null || true",
+    "reboot": "ls -d /run/reboot-required 2>/dev/null || true",
+    "timeout": "timeout -k 1 5 true 2>/dev/null && echo yes || true",
+}
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who answered, as far as the host tells; empty where it does not.
+
+    `offset` is how far its clock is ahead of the controller's. `host_key` is the fingerprint of the key that
+    SSH verified. `has_timeout`: the target can end a command of ours by itself.
+    """
+
+    uid: int
+    user: str
+    hostname: str
+    fqdn: str
+    system: str
+    kernel: str
+    clock: HostClock
+    offset: timedelta
+    uptime: timedelta
+    machine_id: str
+    boot_id: str
+    agent_version: str
+    host_key: str
+    newer_kernel: str
+    reboot_required: bool
+    has_timeout: bool
+
+    @property
+    def installation(self) -> tuple[str, str, str]:
+        """Equal for two targets that are the same running machine, whatever name they are reached by."""
+        return self.machine_id, self.boot_id, self.hostname
+
+    @property
+    def why_reboot(self) -> str:
+        """Why the host waits for a reboot, or empty: until then a fixed package may still be found vulnerable."""
+        if self.newer_kernel:
+            return f"kernel {self.newer_kernel} is installed, {self.kernel} runs"
+        return "/run/reboot-required exists" if self.reboot_required else ""
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """What a report shows of it: pairs of a name and a value, without what is not known."""
+        seconds = self.offset.total_seconds()
+        pairs = (
+            ("host name", self.fqdn or self.hostname),
+            ("system", self.system),
+            ("kernel", self.kernel),
+            ("clock", f"{self.clock.now:%Y-%m-%d %H:%M:%S} UTC, {seconds:+.0f} s to the controller"),
+            ("host key", self.host_key),
+            ("machine-id", self.machine_id),
+            ("login", f"{self.user or self.uid}"),
+            ("agent package", self.agent_version),
+            ("reboot required", self.why_reboot),
+        )
+        return tuple((name, value) for name, value in pairs if value)
+
+    def __str__(self) -> str:
+        """What the report shows as observed."""
+        return "; ".join(f"{name} {value}" for name, value in self.facts)
+
+
+def read_identity(answers: Mapping[str, str], host_key: str, controller: datetime) -> Identity:
+    """Read what the PROBES printed.
+
+    `controller` is the controller's UTC time at which they were sent. Raises ValueError when this is no Linux
+    host that can be judged.
+    """
+    try:
+        clock = parse_clock(answers["clock"].splitlines())
+        uid, uptime = int(answers["uid"]), timedelta(seconds=float(answers["uptime"].split()[0]))
+    except (ValueError, IndexError, OverflowError) as error:
+        raise ValueError(
+            f"it does not answer like a Linux host (`id -u`, `date`, `cat /proc/uptime`): {error}"
+        ) from error
+    return Identity(
+        uid=uid,
+        user=answers["user"],
+        hostname=answers["hostname"],
+        fqdn=answers["fqdn"],
+        system=_system(answers["system"]),
+        kernel=answers["kernel"],
+        clock=clock,
+        offset=clock.now - controller.replace(microsecond=0),
+        uptime=uptime,
+        machine_id=answers["machine_id"],
+        boot_id=answers["boot_id"],
+        agent_version=_version(answers["package"]),
+        host_key=host_key,
+        newer_kernel=_newer_kernel(answers["kernels"], answers["kernel"]),
+        reboot_required=bool(answers["reboot"]),
+        has_timeout=answers["timeout"] == "yes",
+    )
+
+
+def _system(os_release: str) -> str:
+    """`PRETTY_NAME` out of /etc/os-release."""
+    match = re.search(r"^PRETTY_NAME=[\"']?(.*?)[\"']?$", os_release, re.MULTILINE)
+    return match[1] if match else ""
+
+
+def _version(answer: str) -> str:
+    """A package's version; package managers also print sentences."""
+    line = answer.splitlines()[-1].strip() if answer else ""
+    return line if re.fullmatch(r"\d[\w.+:~-]*", line) else ""
+
+
+def _newer_kernel(listing: str, running: str) -> str:
+    """The newest installed kernel of the running one's flavour, if it is newer."""
+    paths = (
+        re.fullmatch(r"/boot/vmlinuz-(.+)|/lib/modules/(.+)/vmlinuz", line) for line in listing.splitlines()
+    )
+    versions = [match[1] or match[2] for match in paths if match]
+    rivals = [version for version in versions if _flavour(version) == _flavour(running)]
+    newest = max(rivals, key=_order, default="")
+    # Where the running kernel's own image is not there, the images are not this machine's (a container, a lab).
+    return newest if running in versions and _order(newest) > _order(running) else ""
+
+
+def _flavour(version: str) -> str:
+    """`amd64` of `6.1.0-18-amd64`: a debug or cloud kernel beside the running one is no update of it."""
+    return re.sub(r"[\d.]+", "#", version)
+
+
+def _order(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version))

@@ -1,0 +1,425 @@
+"""Faults of carrying out what was asked for (runbook step 5)."""
+
+import gzip
+import re
+from pathlib import Path
+
+from qualys_verify.standin.daemon import CHECK_IN_INTERVAL, LOG_LEVEL, STOPPING, Daemon, Scan, local_time
+from qualys_verify.standin.faults.base import Fault, assessed, before, fault, variant
+from qualys_verify.standin.install import Personality
+
+_DELAYED = "OnDemand request for Control ID: {} will be delayed."
+_BUSY = "Interval Event of same type is in progress with state INTERVAL_EVENT_SCAN"
+
+
+class _NeverTakes(Daemon):
+    """It checks in, and leaves requests where they lie."""
+
+    def _take(self, path: Path, now: float) -> None:
+        pass
+
+
+class _Forgets(Daemon):
+    """It takes requests, and neither says nor does anything more."""
+
+    def _take(self, path: Path, now: float) -> None:
+        path.unlink()
+
+
+class _NeverEnds(Daemon):
+    """Its scans start and do not end."""
+
+    def _finish(self, scan: Scan, now: float) -> None:
+        pass
+
+
+class _EndsInSilence(Daemon):
+    """Its scans end, and nothing tells of it."""
+
+    def _finish(self, scan: Scan, now: float) -> None:
+        self._running.remove(scan)
+
+
+class _Delays(Daemon):
+    """An interval scan runs, and requests wait for its end."""
+
+    wait = 2.0
+    _since: float | None = None
+
+    def _take(self, path: Path, now: float) -> None:
+        if self._since is None:
+            self._since = now
+            self._write(now, _BUSY, _DELAYED.format(path.stem.rpartition("_")[2]))
+        if now - self._since >= self.wait:
+            super()._take(path, now)
+
+
+class _DelaysForEver(_Delays):
+    wait = float("inf")
+
+
+class _EndsAnothersScan(_DelaysForEver):
+    """The interval scan's end is all that is seen."""
+
+    def _take(self, path: Path, now: float) -> None:
+        first = self._since is None
+        super()._take(path, now)
+        if first:
+            self._write(now, "Scan finished for Manifest Type: VM", "Scan finished for Manifest Type: PC")
+
+
+class _ServesAnother(_Forgets):
+    """It carries out the request of somebody else."""
+
+    def _take(self, path: Path, now: float) -> None:
+        super()._take(path, now)
+        self._running += [Scan(manifest, now + 1, "20200101000000.0") for manifest in ("VM", "PC")]
+
+
+class _Restarts(Daemon):
+    """It is restarted in the middle of the first scan, and goes on with it."""
+
+    keeps = True
+    _restarted = False
+
+    def tick(self, now: float) -> None:
+        if self._running and not self._restarted:
+            self._restarted = True
+            self._write(now, STOPPING, LOG_LEVEL.format(level=3))
+            if not self.keeps:
+                self._running.clear()
+        super().tick(now)
+
+
+class _RestartsAndForgets(_Restarts):
+    keeps = False
+
+
+class _CarriesOutScanOnly(Daemon):
+    """Policy evaluations are taken and not carried out."""
+
+    def _finish(self, scan: Scan, now: float) -> None:
+        if scan.manifest == "VM":
+            super()._finish(scan, now)
+
+
+def _fails(message: str, level: str = "Error") -> type[Daemon]:
+    """An agent whose scans end with a message; `{manifest}` and `{control_id}` are filled in."""
+
+    class Fails(Daemon):
+        def _finish(self, scan: Scan, now: float) -> None:
+            self._running.remove(scan)
+            self._write(now, message.format(manifest=scan.manifest, control_id=scan.control_id), level=level)
+
+    return Fails
+
+
+def _says(start: str, end: str) -> type[Daemon]:
+    """An agent that words a request's start and end in its own way; `{…}` as above, no `{control_id}` is another's."""
+
+    class Says(Daemon):
+        def _take(self, path: Path, now: float) -> None:
+            running = len(self._running)
+            log_level, self._log_level = self._log_level, 0
+            super()._take(path, now)
+            self._log_level = log_level
+            for scan in self._running[running:]:
+                self._write(now, start.format(manifest=scan.manifest, control_id=scan.control_id))
+
+        def _finish(self, scan: Scan, now: float) -> None:
+            self._running.remove(scan)
+            self._write(now, end.format(manifest=scan.manifest, control_id=scan.control_id))
+
+    return Says
+
+
+class _Rotates(Daemon):
+    """Its log is put away while the scan runs, after the start of it."""
+
+    packs = False
+    _rotated = False
+
+    def _take(self, path: Path, now: float) -> None:
+        super()._take(path, now)
+        self._put_away()
+
+    def _finish(self, scan: Scan, now: float) -> None:
+        super()._finish(scan, now)
+        self._put_away()
+
+    def _put_away(self) -> None:
+        if self._rotated:
+            return
+        self._rotated = True
+        self._rotate()
+        if self.packs:
+            archive = self._archive(0)
+            archive.with_name(f"{archive.name}.gz").write_bytes(gzip.compress(archive.read_bytes()))
+            archive.unlink()
+
+
+class _RotatesAndPacks(_Rotates):
+    packs = True
+
+
+def _stamps(text: str) -> type[Daemon]:
+    """An agent that shows something else as last assessment after a scan."""
+
+    class Stamps(Daemon):
+        def _note_assessment(self, stamp: str) -> None:
+            super()._note_assessment(text)
+
+    return Stamps
+
+
+class _StampsEarlier(Daemon):
+    """After a scan it shows the end of one that ended before the request."""
+
+    def _finish(self, scan: Scan, now: float) -> None:
+        self._running.remove(scan)
+        self._note_assessment(local_time(now - self._delay - CHECK_IN_INTERVAL, self.zone))
+
+
+class _StampsLater(_StampsEarlier):
+    """First the end of a scan from before the request, then that of the scan that was asked for."""
+
+    _first = True
+
+    def _finish(self, scan: Scan, now: float) -> None:
+        if not self._first:
+            Daemon._finish(self, scan, now)
+            return
+        self._first = False
+        super()._finish(scan, now)
+        self._running.append(Scan(scan.manifest, now + 1, scan.control_id))
+
+
+class _StampsInFuture(Daemon):
+    """After a scan it shows a time that has not come."""
+
+    def _note_assessment(self, stamp: str) -> None:
+        super()._note_assessment(re.sub(r"^\d{4}", "2099", stamp))
+
+
+_AFTER_REQUEST = 'if [ "${1-}" = status ] && [ -s @NOTES@/requests.log ]; then'
+
+
+def _wordings(*pairs: tuple[str, str, Personality, str, str]) -> tuple[Fault, ...]:
+    return tuple(
+        variant(f"wording-{name}", sentence, daemon=_says(start, end), on=on)
+        for name, sentence, on, start, end in pairs
+    )
+
+
+FAULTS = (
+    fault(
+        "accepted-never-executed",
+        "The agent accepts requests and never carries them out: the stamp stays.",
+        daemon=_Forgets,
+    ),
+    fault(
+        "request-not-picked-up",
+        "Requests stay where the agent should pick them up.",
+        daemon=_NeverTakes,
+        on="vendor",
+    ),
+    fault(
+        "request-forgotten",
+        "Requests are picked up, and the log says nothing of them.",
+        daemon=_Forgets,
+        on="vendor",
+    ),
+    fault(
+        "verb-forgotten",
+        "An agent that cannot tell its status accepts requests, and its log says nothing of them.",
+        daemon=_Forgets,
+        on="limited",
+    ),
+    fault("scan-never-ends", "The scan starts and does not end in time.", daemon=_NeverEnds, on="vendor"),
+    fault(
+        "scan-ends-in-silence",
+        "The scan starts, and the log does not tell of its end.",
+        daemon=_EndsInSilence,
+        on="limited",
+    ),
+    fault(
+        "delayed-for-ever",
+        "An interval scan runs, and the request waits for it until the time is over.",
+        daemon=_DelaysForEver,
+        on="vendor",
+    ),
+    fault(
+        "interval-scan-ends",
+        "The log shows the end of an interval scan, and not of the request that waits for it.",
+        daemon=_EndsAnothersScan,
+        on="vendor",
+    ),
+    fault(
+        "another-request-done",
+        "The log shows that another ControlId was done.",
+        daemon=_ServesAnother,
+        on="vendor",
+    ),
+    fault(
+        "restart-forgets-request",
+        "The agent restarts in the middle of the scan and forgets it.",
+        daemon=_RestartsAndForgets,
+        on="vendor",
+    ),
+    fault(
+        "policy-never-executed",
+        "The scan is carried out, the policy evaluation is not.",
+        daemon=_CarriesOutScanOnly,
+        on="vendor",
+    ),
+    fault(
+        "scan-fails",
+        "The log says that the scan failed.",
+        daemon=_fails("Scan failed for Manifest Type: {manifest}, Control ID: {control_id}"),
+        on="vendor",
+    ),
+    fault(
+        "scan-fails-by-verb",
+        "The log of an agent that cannot tell its status says that the scan failed.",
+        daemon=_fails("Scan failed for Manifest Type: {manifest}"),
+        on="limited",
+    ),
+    fault(
+        "manifest-missing",
+        "The log says that there is no manifest for the request.",
+        daemon=_fails("Manifest not found for OnDemand request, Control ID: {control_id}"),
+        on="vendor",
+    ),
+    fault(
+        "stamp-gone-back",
+        "After the scan `status` shows an earlier assessment than before.",
+        daemon=_stamps("2020-01-01 00:00:00"),
+    ),
+    fault(
+        "stamp-lost",
+        "After the scan `status` says that the agent has never assessed.",
+        daemon=_stamps("never"),
+    ),
+    fault(
+        "stamp-becomes-malformed",
+        "After the scan `status` shows something that is no timestamp.",
+        daemon=_stamps("%Y-%m-%d"),
+    ),
+    fault("stamp-becomes-empty", "After the scan `status` shows nothing.", daemon=_stamps("")),
+    fault(
+        "stamp-before-request",
+        "The stamp advances to an assessment that ended before the request.",
+        daemon=_StampsEarlier,
+    ),
+    fault(
+        "stamp-in-future", "After the scan `status` shows a time that has not come.", daemon=_StampsInFuture
+    ),
+    fault(
+        "status-lost-after-request",
+        "`status` works once, and after the request never again.",
+        before("SCRIPT", f'{_AFTER_REQUEST} echo "database is locked" >&2; exit 1; fi'),
+    ),
+    fault(
+        "script-removed-after-request",
+        "The agent is removed after it has accepted the request.",
+        before(
+            "SCRIPT",
+            '[ "${1-}" != policy_eval ] || { echo "Policy evaluation started"; rm -f "$0"; exit 0; }',
+        ),
+        daemon=_Forgets,
+    ),
+    variant(
+        "delayed-then-done",
+        "The request waits for an interval scan, and is done after it.",
+        daemon=_Delays,
+        on="vendor",
+    ),
+    variant(
+        "restart-in-poll",
+        "The agent restarts in the middle of the scan and goes on with it.",
+        daemon=_Restarts,
+        on="vendor",
+    ),
+    variant(
+        "restart-in-poll-runbook",
+        "The agent restarts in the middle of the scan and goes on with it.",
+        daemon=_Restarts,
+    ),
+    variant("log-rotates-in-poll", "The log is put away while the scan runs.", daemon=_Rotates, on="vendor"),
+    variant(
+        "log-rotates-in-poll-limited",
+        "The log is put away while a scan without ControlId runs.",
+        daemon=_Rotates,
+        on="limited",
+    ),
+    variant(
+        "log-packed-in-poll",
+        "The log is put away and packed while the scan runs.",
+        daemon=_RotatesAndPacks,
+        on="vendor",
+    ),
+    variant(
+        "stamp-advances-twice",
+        "An interval scan ends just before the request, and the scan asked for after it.",
+        daemon=_StampsLater,
+    ),
+    variant("assessed-unwritten", "The agent has never assessed and shows `N/A`.", assessed("N/A")),
+    *_wordings(
+        (
+            "completed",
+            "The log says that the on-demand scan has completed.",
+            "vendor",
+            "OnDemand scan started for Control ID: {control_id}",
+            "OnDemand scan completed successfully for Control ID: {control_id}",
+        ),
+        (
+            "control-id-first",
+            "The log begins with the ControlId.",
+            "vendor",
+            "Control ID {control_id}: execution started",
+            "Control ID {control_id}: done",
+        ),
+        (
+            "type-first",
+            "The log begins with the manifest type.",
+            "vendor",
+            "{manifest} scan started, Control ID: {control_id}",
+            "{manifest} scan finished, Control ID: {control_id}",
+        ),
+        (
+            "event-state",
+            "The log tells states of events.",
+            "vendor",
+            "OnDemand Event [{control_id}] state changed to ONDEMAND_EVENT_SCAN: started",
+            "OnDemand Event [{control_id}] has ended, state ONDEMAND_EVENT_DONE",
+        ),
+        (
+            "finished-with-zero-errors",
+            "The log says that the scan finished with 0 errors.",
+            "vendor",
+            "Starting scan for Control ID: {control_id}",
+            "Scan for Control ID: {control_id} finished with 0 errors, no failures",
+        ),
+        (
+            "without-control-id",
+            "The log tells of start and end without a ControlId.",
+            "limited",
+            "{manifest} scan started",
+            "{manifest} scan completed",
+        ),
+        (
+            "evaluation",
+            "The log calls both of them evaluations.",
+            "limited",
+            "Started evaluation for {manifest}",
+            "Finished evaluation for {manifest}",
+        ),
+        (
+            "manifest-type",
+            "The log ends a scan by its manifest type.",
+            "limited",
+            "Scan started for Manifest Type: {manifest}",
+            "Scan completed for Manifest Type: {manifest}",
+        ),
+    ),
+)

@@ -1,0 +1,64 @@
+"""Where an agent keeps its files."""
+
+from pathlib import PurePosixPath as Path
+
+import pytest
+
+from qualys_verify.agent.configuration import Configuration
+from qualys_verify.agent.layout import Installation, Layout
+
+UUID = "aaaaaaaa-0000-4000-8000-000000000001"
+
+
+def test_the_usual_places():
+    layout = Layout()
+    assert layout.script == Path("/usr/local/qualys/cloud-agent/bin/qualys-cloud-agent.sh")
+    assert layout.control == Path("/usr/local/qualys/cloud-agent/bin/cloudagentctl.sh")
+    assert layout.requests == Path("/usr/local/qualys/cloud-agent/.on-demand-scan")
+    assert layout.configuration_places[0] == Path("/etc/qualys/cloud-agent/qualys-cloud-agent.conf")
+    assert layout.hostid_beside(layout.configuration_places[0]) == Path("/etc/qualys/hostid")
+    assert layout.hostid_beside(layout.configuration_places[1]) == Path("/etc/opt/qualys/hostid")
+    assert layout.log_of(Configuration()) == Path("/var/log/qualys/qualys-cloud-agent.log")
+
+
+@pytest.mark.parametrize(
+    ("executable", "home"),
+    [
+        ("/opt/qualys/cloud-agent/bin/qualys-cloud-agent", "/opt/qualys/cloud-agent"),
+        ("/var/usrlocal/qualys/cloud-agent/bin/qualys-cloud-agent", "/var/usrlocal/qualys/cloud-agent"),
+        ("/bin/sh", "/usr/local/qualys/cloud-agent"),
+        ("/opt/site/qualys-cloud-agent", "/usr/local/qualys/cloud-agent"),
+        (None, "/usr/local/qualys/cloud-agent"),
+    ],
+)
+def test_the_unit_tells_where_home_is(executable, home):
+    assert Layout().at(executable and Path(executable)).root == Path(home)
+
+
+def test_what_is_set_is_not_looked_for():
+    layout = Layout(home=Path("/h"), configuration=Path("/c/d/e"), hostid=Path("/i"), log=Path("/l"))
+    assert layout.at(Path("/opt/qualys/cloud-agent/bin/qualys-cloud-agent")) == layout
+    assert layout.configuration_places == (Path("/c/d/e"),)
+    assert layout.hostid_beside(Path("/c/d/e")) == Path("/i")
+    assert layout.log_of(Configuration(log_directory=Path("/elsewhere"))) == Path("/l")
+    assert Layout().log_of(Configuration(log_directory=Path("/elsewhere"))) == Path(
+        "/elsewhere/qualys-cloud-agent.log"
+    )
+
+
+@pytest.mark.parametrize(
+    ("hostid", "provisioning"),
+    [
+        (UUID, "provisioned"),
+        (f"{UUID}\n", "provisioned"),
+        ("", "never provisioned"),
+        ("\n", "never provisioned"),
+        (None, "never provisioned"),
+        ("00000000-0000-0000-0000-000000000000\n", "never provisioned"),
+    ],
+)
+def test_the_platform_gives_an_agent_its_id(hostid, provisioning):
+    installation = Installation(Layout(), Configuration(UUID, UUID), hostid)
+    assert installation.provisioning.split(":")[0] == provisioning
+    assert installation.state == "activated"
+    assert UUID not in str(installation)

@@ -1,0 +1,195 @@
+"""Whole runs: exit status, terminal, JUnit, the page, and what is left behind."""
+
+import json
+import re
+from html import unescape
+
+import pytest
+
+TEST_IDS = re.compile(r"(test_\w+)\[(.+)\]")
+SCRIPT = "<svg/onload=alert(1)>"
+NOWHERE = "ssh://127.0.0.1:1"
+
+
+@pytest.fixture(scope="module")
+def healthy(run):
+    return run("--hosts=demo://healthy?delay=0.3")
+
+
+@pytest.fixture(scope="module")
+def mixed(run):
+    """Hosts of all kinds, one that is not there, and a branch with a name that is a script."""
+    return run(
+        f"--hosts=demo://?delay=0.3,{NOWHERE}",
+        "--poll-timeout=3",
+        "--metadata",
+        f"Owner{SCRIPT}",
+        f"<b>{SCRIPT}",
+        GIT_BRANCH=SCRIPT,
+        BUILD_ID=f"'\"{SCRIPT}",
+    )
+
+
+@pytest.fixture(scope="module")
+def page(mixed):
+    return mixed.report.read_text()
+
+
+def test_a_healthy_fleet_ends_green(healthy):
+    assert healthy.status == 0
+    assert set(healthy.outcomes) == {"passed", "skipped"}
+    assert healthy.err == ""
+    hosts = [TEST_IDS.fullmatch(name)[2] for name in healthy.rows]
+    assert set(hosts) == {"demo://demo-runbook", "demo://demo-limited", "demo://demo-vendor"}
+    assert hosts == sorted(hosts, key=hosts.index), "the rows of a host stand together"
+    assert len(set(map(hosts.count, hosts))) == 1
+
+
+def test_the_terminal_shows_hosts_by_steps_and_the_limits(healthy):
+    assert re.search(r"demo://demo-vendor( +✔){7} *\n", healthy.out)
+    assert "visible only in the Qualys UI" in " ".join(healthy.out.split())
+    assert "failures on purpose" not in healthy.out
+
+
+@pytest.mark.parametrize("name", ["healthy", "mixed"])
+def test_nothing_stays_behind_but_the_report(request, name):
+    ran = request.getfixturevalue(name)
+    assert ran.left_behind == []
+    (report, latest) = sorted((ran.folder / "reports").iterdir())
+    assert latest.name == "latest"
+    assert latest.resolve() == report
+    assert re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{8}", report.name)
+
+
+def test_a_fleet_with_everything_in_it(mixed):
+    assert mixed.status == 1
+    assert "This is the demo: it shows failures on purpose" in mixed.out
+    assert "Traceback" not in mixed.out + mixed.err
+    by_host = {}
+    for name, outcome in mixed.rows.items():
+        by_host.setdefault(TEST_IDS.fullmatch(name)[2], {}).setdefault(outcome, []).append(
+            TEST_IDS.fullmatch(name)[1]
+        )
+    assert by_host["demo://demo-no-agent"]["failure"] == ["test_unit_exists"]
+    assert by_host["demo://demo-never-assesses"]["failure"] == ["test_vulnerability_scan_was_executed"]
+    assert set(by_host[NOWHERE]) == {"error"}
+    assert len({sum(map(len, found.values())) for found in by_host.values()}) == 1, "every row is reported"
+
+
+def test_the_reason_is_told_once_and_not_for_each_test(mixed):
+    assert len(re.findall("Connection refused|connection was refused", mixed.out)) == 1
+
+
+def test_the_page_stands_by_itself(page):
+    assert not re.search(r"""<link|src=["']?[^"' ]""", page.partition("<script>")[0])
+
+
+def test_no_name_and_no_value_is_markup_in_the_page(page):
+    assert SCRIPT not in page
+    assert "<svg" not in page
+    assert SCRIPT in unescape(page)
+
+
+def test_no_name_and_no_value_becomes_markup_when_the_page_s_script_runs(page):
+    """pytest-html's script puts these into the page as HTML."""
+    (blob,) = re.findall(r'data-jsonblob="([^"]*)"', page)
+    data = json.loads(unescape(blob))
+    assert SCRIPT not in json.dumps({key: value for key, value in data.items() if key != "environment"})
+    environment = data["environment"]
+    assert SCRIPT not in json.dumps(list(environment.values()))
+    assert unescape(environment["GIT_BRANCH"]) == SCRIPT
+
+
+def test_the_page_has_the_transcript_of_every_row_that_was_looked_at(page, mixed):
+    (blob,) = re.findall(r'data-jsonblob="([^"]*)"', page)
+    logs = {test: row["log"] for test, (row,) in json.loads(unescape(blob))["tests"].items()}
+    assert {test.partition("::")[2] for test in logs} == set(mixed.rows)
+    for test_id, log in logs.items():
+        if NOWHERE in test_id:
+            assert "connection was refused" in log
+        else:
+            assert "systemctl show qualys-cloud-agent.service" in log, test_id
+    never = next(
+        log for test_id, log in logs.items() if "vulnerability_scan_was_executed[demo://demo-never" in test_id
+    )
+    assert never.count("Last assessment: ") > 3
+
+
+def test_the_page_says_what_it_does_not_show(page):
+    assert "visible only in the Qualys UI" in page
+
+
+def test_only_what_could_not_be_seen_is_inconclusive(run):
+    ran = run(f"--hosts={NOWHERE},ssh://127.0.0.1:2")
+    assert (ran.status, set(ran.outcomes)) == (6, {"error"})
+    assert ran.left_behind == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-q"],
+        ["-qq"],
+        ["-s"],
+        ["-v"],
+        ["-vv", "-ra", "--tb=short"],
+        ["--color=yes"],
+        ["-p", "no:html"],
+        ["-p", "no:logging"],
+    ],
+    ids=" ".join,
+)
+def test_ways_of_printing(run, standin, arguments):
+    ran = run(*standin("runbook").arguments, "-k", "unit_exists", *arguments)
+    assert (ran.status, ran.outcomes, ran.err) == (0, {"passed": 1}, "")
+    assert ran.left_behind == []
+
+
+@pytest.mark.xfail(reason="options that only the terminal reporter has are taken for granted")
+def test_without_a_terminal_reporter(run, standin):
+    ran = run(*standin("runbook").arguments, "-k", "unit_exists", "-p", "no:terminal")
+    assert (ran.status, ran.outcomes, ran.out) == (0, {"passed": 1}, "")
+
+
+def test_the_page_may_be_put_elsewhere(run, standin, tmp_path):
+    ran = run(
+        *standin("runbook").arguments,
+        "-k",
+        "unit_exists",
+        f"--html={tmp_path}/here.html",
+        "--self-contained-html",
+    )
+    assert ran.status == 0
+    assert "runbook" in (tmp_path / "here.html").read_text()
+
+
+def all_have_received_requests(running):
+    return len(list(running.folder.glob("tmp/*/hosts/*/var/lib/standin/requests.log"))) == 3
+
+
+def test_ctrl_c_during_the_wait_reports_every_row(start, until, healthy):
+    """Seen is what was seen until then; the rest is inconclusive, and nobody is left waiting."""
+    running = start("--hosts=demo://healthy?delay=60")
+    until(lambda: all_have_received_requests(running))
+    running.interrupt()
+    ran = running.end()
+    assert ran.status == 2
+    assert ran.rows.keys() == healthy.rows.keys()
+    assert {"passed", "error"} <= set(ran.outcomes) <= {"passed", "error", "skipped"}
+    for name in ("runbook", "limited", "vendor"):
+        assert ran.rows[f"test_unit_exists[demo://demo-{name}]"] == "passed"
+        assert ran.rows[f"test_vulnerability_scan_was_executed[demo://demo-{name}]"] == "error"
+    assert ran.report.exists()
+    assert "interrupted" in ran.report.read_text()
+    assert "Traceback" not in ran.out + ran.err
+    assert ran.left_behind == []
+
+
+def test_ctrl_c_twice_ends_as_well(start, until):
+    running = start("--hosts=demo://healthy?delay=60")
+    until(lambda: all_have_received_requests(running))
+    running.interrupt()
+    running.interrupt()
+    ran = running.end()
+    assert ran.status == 2
+    assert ran.left_behind == []

@@ -1,0 +1,335 @@
+"""All hosts at once, with pretend hosts: no process and no network, only threads."""
+
+import os
+import signal
+import threading
+import time
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qualys_verify.fleet import Fleet
+from qualys_verify.observation import Observation
+from qualys_verify.reasons import Inconclusive, Interrupted, NotApplicable, Unreachable
+from qualys_verify.targets import Target
+
+
+class PretendHost:
+    """What an observation sees of a host, and what it did there."""
+
+    def __init__(self, target, sleep):
+        self.target = target
+        self.sleep = sleep
+        self.record = None
+
+
+class World:
+    """A fleet with its pretend hosts; counts who was looked at, for what, and how many at the same time."""
+
+    def __init__(self, hosts, at_once=8):
+        self.fleet = Fleet(at_once)
+        self.targets = tuple(Target(f"ssh://web{number}", "ssh", f"web{number}") for number in range(hosts))
+        self.looks = []
+        self.opened = []
+        self.closed = []
+        self.most_at_once = 0
+        self._awake = 0
+        self._lock = threading.Lock()
+
+    def sees(self, name, needs=(), uses=(), look=lambda _host: None, *, is_trigger=False):
+        """An observation that is counted; `look` gets the host and, by name, what was seen before."""
+
+        def counted(host, **seen):
+            with self._lock:
+                self.looks.append((host.target.id, name, seen))
+                self._awake += 1
+                self.most_at_once = max(self.most_at_once, self._awake)
+            try:
+                return look(host, **seen)
+            finally:
+                with self._lock:
+                    self._awake -= 1
+
+        return Observation(name, tuple(needs), tuple(uses), counted, is_trigger)
+
+    def open(self, target):
+        self.opened.append(target.id)
+        return PretendHost(target, self.sleep)
+
+    def sleep(self, seconds):
+        with self._lock:
+            self._awake -= 1
+        try:
+            self.fleet.sleep(seconds)
+        finally:
+            with self._lock:
+                self._awake += 1
+
+    def close(self, target):
+        self.closed.append(target.id)
+
+    def observe(self, *plan, report=lambda _progress: None, only=None):
+        plans = dict.fromkeys(self.targets if only is None else only, plan)
+        self.fleet.observe(plans, self.open, self.close, report)
+
+    def value(self, name, target=None):
+        sighting = self.fleet.sighting(target or self.targets[0], name)
+        return sighting.value if sighting.reason is None else type(sighting.reason)
+
+    def reason(self, name, target=None):
+        return str(self.fleet.sighting(target or self.targets[0], name).reason)
+
+    def names(self):
+        return [name for _, name, _ in self.looks]
+
+
+def refuse(reason):
+    def look(_host, **_seen):
+        raise reason
+
+    return look
+
+
+def test_each_observation_is_made_once_on_each_host():
+    world = World(hosts=20)
+    world.observe(
+        world.sees("one", look=lambda host: host.target.id),
+        world.sees("two", ["one"], look=lambda _host, one: one),
+    )
+    assert Counter(world.names()) == {"one": 20, "two": 20}
+    assert [world.value("two", target) for target in world.targets] == [target.id for target in world.targets]
+    assert sorted(world.opened) == sorted(world.closed) == sorted(target.id for target in world.targets)
+
+
+def test_a_need_comes_with_its_value_and_only_what_is_named_is_handed_over():
+    world = World(hosts=1)
+    world.observe(
+        world.sees("a", look=lambda _host: 1),
+        world.sees("b", look=lambda _host: 2),
+        world.sees("c", ["a"], look=lambda _host, a: a + 10),
+    )
+    assert world.looks == [("ssh://web0", "a", {}), ("ssh://web0", "b", {}), ("ssh://web0", "c", {"a": 1})]
+    assert world.value("c") == 11
+
+
+def test_what_is_used_is_there_when_it_was_seen_and_left_out_when_not():
+    world = World(hosts=1)
+    world.observe(
+        world.sees("seen", look=lambda _host: 1),
+        world.sees("unseen", look=refuse(Unreachable("gone"))),
+        world.sees(
+            "last", uses=["seen", "unseen", "unasked"], look=lambda _host, seen=0, unseen=0: (seen, unseen)
+        ),
+    )
+    assert world.value("last") == (1, 0)
+
+
+@pytest.mark.parametrize("reason", [Unreachable("no route"), NotApplicable("no agent"), Inconclusive("odd")])
+def test_why_something_was_not_seen_is_why_nothing_after_it_was(reason):
+    world = World(hosts=1)
+    world.observe(
+        world.sees("first", look=refuse(reason)),
+        world.sees("second", ["first"]),
+        world.sees("third", ["second"]),
+        world.sees("other", look=lambda _host: "seen"),
+    )
+    assert world.names() == ["first", "other"]
+    assert [world.value(name) for name in ("first", "second", "third")] == [type(reason)] * 3
+    assert world.reason("third") == str(reason)
+    assert world.value("other") == "seen"
+
+
+def test_none_is_a_value_like_any_other():
+    world = World(hosts=1)
+    world.observe(
+        world.sees("nothing"), world.sees("after", ["nothing"], look=lambda _host, nothing: nothing)
+    )
+    assert world.names() == ["nothing", "after"]
+    assert world.fleet.sighting(world.targets[0], "after").reason is None
+
+
+@pytest.mark.parametrize(
+    "defect",
+    [
+        ZeroDivisionError("x"),
+        KeyError("x"),
+        SystemExit(3),
+        RecursionError(),
+        pytest.skip.Exception("not here"),
+        MemoryError(),
+    ],
+    ids=lambda defect: type(defect).__name__,
+)
+def test_a_defect_is_one_inconclusive_observation_and_nobody_else_s(defect, caplog):
+    world = World(hosts=3)
+
+    def look(host):
+        if host.target == world.targets[1]:
+            raise defect
+        return "seen"
+
+    world.observe(
+        world.sees("first", look=look),
+        world.sees("after", ["first"]),
+        world.sees("beside", look=lambda _host: 1),
+    )
+    assert [world.value("first", target) for target in world.targets] == ["seen", Inconclusive, "seen"]
+    assert "please report it" in world.reason("after", world.targets[1])
+    assert world.value("beside", world.targets[1]) == 1
+    assert type(defect).__name__ in caplog.text
+
+
+@pytest.mark.parametrize("hook", ["open", "close"])
+def test_a_defect_in_opening_or_closing_a_host_is_that_host_s(hook, monkeypatch):
+    world = World(hosts=3)
+
+    real = getattr(world, hook)
+
+    def broken(target):
+        if target == world.targets[1]:
+            raise OSError("too many open files")
+        return real(target)
+
+    monkeypatch.setattr(world, hook, broken)
+    world.observe(world.sees("first", look=lambda _host: "seen"))
+    lost = Inconclusive if hook == "open" else "seen"
+    assert [world.value("first", target) for target in world.targets] == ["seen", lost, "seen"]
+    if hook == "open":
+        assert "too many open files" in world.reason("first", world.targets[1])
+
+
+def test_a_trigger_whose_answer_was_lost_is_not_made_again():
+    world = World(hosts=5)
+    plan = (
+        world.sees("scan", look=refuse(Unreachable("lost while it ran")), is_trigger=True),
+        world.sees("one", ["scan"]),
+        world.sees("two", ["scan"]),
+        world.sees("three", uses=["scan"]),
+    )
+    world.observe(*plan)
+    assert Counter(world.names()) == {"scan": 5, "three": 5}
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_only_so_many_hosts_are_spoken_to_at_the_same_time(at_once):
+    world = World(hosts=12, at_once=at_once)
+    world.observe(world.sees("slow", look=lambda _host: time.sleep(0.02)))
+    assert world.most_at_once == at_once
+
+
+def test_a_host_that_sleeps_gives_its_turn_to_another():
+    world = World(hosts=10, at_once=1)
+    started = time.monotonic()
+    world.observe(world.sees("poll", look=lambda host: host.sleep(0.5)))
+    assert time.monotonic() - started < 3
+    assert world.most_at_once == 1
+
+
+def test_many_hosts_take_as_long_as_one():
+    world = World(hosts=200, at_once=4)
+    started = time.monotonic()
+    world.observe(world.sees("poll", look=lambda host: [host.sleep(0.1) for _ in range(5)]))
+    assert time.monotonic() - started < 5
+
+
+def test_progress_counts_the_hosts_and_names_what_is_waited_for():
+    world, shown = World(hosts=3), []
+    go_on = threading.Event()
+
+    def report(progress):
+        shown.append(progress)
+        if len(shown) == 2:
+            go_on.set()
+
+    def look(host):
+        if host.target == world.targets[0]:
+            go_on.wait(10)
+
+    world.observe(world.sees("wait", look=look), report=report)
+    assert [shown[1].done, shown[1].hosts, shown[1].waiting] == [2, 3, {"ssh://web0": "wait"}]
+    assert [shown[-1].done, shown[-1].waiting] == [3, {}]
+
+
+def test_ctrl_c_ends_sleepers_and_those_who_wait_for_their_turn_and_reports_every_row():
+    world = World(hosts=6, at_once=2)
+    timer = threading.Timer(0.4, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        world.observe(
+            world.sees("seen", look=lambda _host: "seen"),
+            world.sees("poll", ["seen"], look=lambda host, **_seen: host.sleep(60)),
+            world.sees("after", ["poll"]),
+            world.sees("beside", look=lambda _host: "seen"),
+        )
+    timer.join()
+    assert time.monotonic() - started < 5
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("observer")]
+    for target in world.targets:
+        assert world.value("seen", target) == "seen"
+        assert {world.value(name, target) for name in ("poll", "after", "beside")} == {Interrupted}
+    assert len(world.closed) == 6
+
+
+def test_a_terminal_that_is_gone_ends_the_looking_and_is_not_swallowed():
+    world = World(hosts=2)
+
+    def report(_progress):
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        world.observe(world.sees("poll", look=lambda host: host.sleep(60)), report=report)
+    assert world.value("poll") is Interrupted
+
+
+def test_what_nobody_planned_was_not_seen_and_says_so():
+    world = World(hosts=2)
+    world.observe(world.sees("first"), only=world.targets[:1])
+    assert world.value("second") is Inconclusive
+    assert "nobody looked" in world.reason("first", world.targets[1])
+
+
+def test_no_plans_are_no_hosts():
+    world = World(hosts=2)
+    world.observe(only=())
+    assert world.opened == []
+
+
+def test_each_observation_keeps_its_own_record_and_time():
+    world = World(hosts=1)
+
+    def look(host, **_seen):
+        host.record.readings.append("read")
+        time.sleep(0.05)
+
+    world.observe(world.sees("one", look=look), world.sees("two", ["one"], look=look))
+    for name in ("one", "two"):
+        sighting = world.fleet.sighting(world.targets[0], name)
+        assert sighting.record.readings == ["read"]
+        assert 0.05 <= sighting.took < 1
+
+
+ENDS = {
+    "seen": lambda _host, **_others: 1,
+    "unseen": refuse(Inconclusive("unseen")),
+    "not applicable": refuse(NotApplicable("not applicable")),
+    "defect": refuse(ValueError("defect")),
+}
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.data(), st.lists(st.sampled_from(sorted(ENDS)), min_size=1, max_size=6), st.integers(1, 3))
+def test_an_observation_is_made_exactly_when_all_that_it_needs_was_seen(data, ends, at_once):
+    world, plan, needs = World(hosts=3, at_once=at_once), [], []
+    for number, end in enumerate(ends):
+        needs.append(data.draw(st.sets(st.integers(0, number - 1)) if number else st.just(set())))
+        plan.append(world.sees(str(number), [str(need) for need in needs[-1]], look=ENDS[end]))
+    world.observe(*plan)
+    seen = []
+    for number, end in enumerate(ends):
+        possible = all(seen[need] for need in needs[number])
+        seen.append(possible and end == "seen")
+        assert world.names().count(str(number)) == (3 if possible else 0)
+        assert {world.value(str(number), target) == 1 for target in world.targets} == {seen[-1]}
