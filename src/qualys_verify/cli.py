@@ -2,8 +2,11 @@
 
 import argparse
 import sys
+import tomllib
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -44,8 +47,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return command(parsed)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Usage errors end as pytest's do; 2 is an interrupted run."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and end."""
+        self.print_usage(sys.stderr)
+        self.exit(int(pytest.ExitCode.USAGE_ERROR), f"{self.prog}: {message}\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="qualys-verify", description=__doc__)
+    parser = _Parser(prog="qualys-verify", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"qualys-verify {version('qualys-verify')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     commands.add_parser(
         "run",
@@ -64,8 +77,12 @@ def _parser() -> argparse.ArgumentParser:
             default = option.read(option.default)
             sudoers.add_argument(f"--{option.name}", type=_type(option), default=default, help=option.help)
     sudoers.set_defaults(command=print_sudoers)
-    faults = commands.add_parser("faults", help="list what can be wrong with the demo's hosts (demo://?faults=NAME,NAME)")
-    faults.add_argument("--json", action="store_true", help="as a list of objects with name, healthy and sentence")
+    faults = commands.add_parser(
+        "faults", help="list what can be wrong with the demo's hosts (demo://?faults=NAME,NAME)"
+    )
+    faults.add_argument(
+        "--json", action="store_true", help="as a list of objects with name, healthy and sentence"
+    )
     faults.set_defaults(command=print_faults)
     return parser
 
@@ -85,13 +102,20 @@ def _type(option: Option) -> Callable[[str], object]:
 def run(options: Sequence[str]) -> int:
     """Run the runbook with pytest's options; reports and cache go below the current directory."""
     here, home = Path.cwd(), runbook()
-    settings = [
-        f"--rootdir={home}",
-        "-o",
-        f"cache_dir={here / '.pytest_cache'}",
-        f"--report-dir={here / 'reports'}",
-    ]
+    settings = [f"--rootdir={home}", "-o", f"cache_dir={here / '.pytest_cache'}"]
+    if configuration := _configuration(here):
+        settings.append(f"--config-file={configuration}")
     return int(pytest.main([*settings, *options, str(home / "tests_agent")]))
+
+
+def _configuration(folder: Path) -> Path | None:
+    """The file in a folder that pytest would take its settings from; the runbook's own folder is not the user's."""
+    candidates = (folder / name for name in ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini"))
+    found = next((path for path in candidates if path.is_file()), None)
+    if found is None and (project := folder / "pyproject.toml").is_file():
+        tools = tomllib.loads(project.read_text("utf-8")).get("tool", {})
+        return project if "pytest" in tools else None
+    return found
 
 
 def print_sudoers(parsed: argparse.Namespace) -> int:

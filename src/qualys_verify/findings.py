@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import textwrap
 
 import pytest
 
@@ -13,8 +14,15 @@ from qualys_verify.verdict import Finding, Verdict
 _TITLE = re.compile(r"Step (?P<step>[\d.]+): (?P<title>.+)", re.DOTALL)
 
 
-def finding_of(item: pytest.Item, report: pytest.TestReport) -> Finding | None:
-    """The finding of a test's report; None for phases that decide nothing, and for tests that are not of the runbook."""
+def finding_of(
+    item: pytest.Item,
+    report: pytest.TestReport,
+    raised: pytest.ExceptionInfo[BaseException] | None,
+) -> Finding | None:
+    """The finding of a test's report; None for phases that decide nothing, and for tests that are not of the runbook.
+
+    `raised` is what ended the phase: only a test's `assert` makes a host non-compliant.
+    """
     target = target_of(item)
     if target is None or not isinstance(item, pytest.Function) or report.when == "teardown":
         return None
@@ -22,7 +30,7 @@ def finding_of(item: pytest.Item, report: pytest.TestReport) -> Finding | None:
         return None
     fleet = item.config.stash[FLEET]
     step, title, remedy = sentence_of(item)
-    verdict = _verdict(report)
+    verdict = _verdict(report, raised)
     return Finding(
         nodeid=report.nodeid,
         target=target.id,
@@ -64,12 +72,28 @@ def sentence_of(item: pytest.Function) -> tuple[str, str, str]:
     return match["step"], " ".join(match["title"].split()), remedy
 
 
-def _verdict(report: pytest.TestReport) -> Verdict:
+def _verdict(report: pytest.TestReport, raised: pytest.ExceptionInfo[BaseException] | None) -> Verdict:
+    if hasattr(report, "wasxfail"):
+        return Verdict.WAIVED
     if report.passed:
         return Verdict.COMPLIANT
     if report.skipped:
         return Verdict.NOT_APPLICABLE
-    return Verdict.NON_COMPLIANT if report.when == "call" else Verdict.INCONCLUSIVE
+    judged = report.when == "call" and raised is not None and raised.errisinstance(AssertionError)
+    return Verdict.NON_COMPLIANT if judged else Verdict.INCONCLUSIVE
+
+
+def annotate(report: pytest.TestReport, finding: Finding) -> None:
+    """Tell JUnit and other plugins what the report is about; its message names host, step and what to do."""
+    report.user_properties += [
+        ("host", finding.target),
+        ("step", finding.step),
+        ("verdict", finding.verdict.value),
+        ("looking_seconds", f"{finding.took:.3f}"),
+    ]
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if crash is not None and finding.verdict is Verdict.NON_COMPLIANT:
+        crash.message = f"{finding.target}: step {finding.step}: {finding.title} Observed: {finding.observed}. If not: {finding.remedy}"
 
 
 def _reason(report: pytest.TestReport, verdict: Verdict) -> str:
@@ -103,4 +127,5 @@ def _transcript(item: pytest.Function, fleet: Fleet, target: Target) -> str:
     for sighting in _sightings(item, fleet, target):
         parts += [f"reading {reading}" for reading in sighting.record.readings]
         parts += map(str, sighting.record.replies)
-    return "\n\n".join(parts)
+    # Indented, because pytest-html paints lines that begin with an E.
+    return textwrap.indent("\n\n".join(parts), "  ")

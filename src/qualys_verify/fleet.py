@@ -56,7 +56,9 @@ class Turns:
         finally:
             self._free.acquire()
         if self._interrupted.is_set():
-            raise Interrupted(INTERRUPTED)
+            raise Interrupted(
+                "the run was interrupted while this was waited for; what was asked of the agent goes on"
+            )
 
 
 class Fleet:
@@ -165,6 +167,8 @@ def _look(
 ) -> tuple[object, NotApplicable | Inconclusive | None]:
     try:
         return item.make(host, seen), None
+    except Interrupted as reason:
+        return None, reason if host.target.id in str(reason) else Interrupted(f"{host.target.id}: {reason}")
     except (NotApplicable, Inconclusive) as reason:
         return None, reason
     except BaseException as error:  # noqa: BLE001  # pytest.skip and SystemExit are no Exception

@@ -1,20 +1,22 @@
 """pytest's hooks, handing on to the rooms that do the work."""
 
 import signal
+import sys
 import threading
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from _pytest.terminal import TerminalReporter
 
 from qualys_verify.evidence.page import Page, name_report
-from qualys_verify.evidence.terminal import render
-from qualys_verify.findings import finding_of, missed, target_of
+from qualys_verify.evidence.terminal import for_encoding, render
+from qualys_verify.findings import annotate, finding_of, missed, target_of
 from qualys_verify.observation import FLEET, Observation, is_trigger, plan
 from qualys_verify.progress import Ticker
-from qualys_verify.run import DeadlineOver, Run, settle_report
-from qualys_verify.settings import add_options, host_specs, read_settings
+from qualys_verify.run import DeadlineOver, Run, reports_of, settle_report
+from qualys_verify.settings import add_options, host_specs, read_settings, refuse_foreign_options
 from qualys_verify.targets import EXAMPLE, Target, select
 from qualys_verify.verdict import Finding, Verdict, exit_status
 
@@ -41,23 +43,48 @@ def pytest_configure(config: pytest.Config) -> None:
         specs = host_specs(config)
         if not specs:
             return
-        root = settings.report_dir or config.rootpath / "reports"
-        run = Run(settings, select(specs), root)
+        refuse_foreign_options(config)
+        run = Run(settings, select(specs), settings.report_dir or reports_of(config.rootpath))
+        if _will_look(config):
+            name_report(config, run)
     except ValueError as error:
         raise pytest.UsageError(str(error)) from error
     findings: dict[str, Finding] = {}
     config.stash[RUN], config.stash[FLEET], config.stash[FINDINGS] = run, run.fleet, findings
-    name_report(config, run)
     if config.pluginmanager.hasplugin("html"):
-        config.pluginmanager.register(Page(run, findings), "qualys-verify-page")
+        config.pluginmanager.register(Page(run, findings, config), "qualys-verify-page")
+    _collect_the_runbook(config)
     _leave_the_end_to_the_summary(config)
+
+
+def _will_look(config: pytest.Config) -> bool:
+    """Whether hosts are looked at: not when pytest is only asked what it would do."""
+    asked = ("collectonly", "setupplan", "setuponly", "showfixtures", "show_fixtures_per_test")
+    return not any(getattr(config.option, name, False) for name in asked)
+
+
+def _collect_the_runbook(config: pytest.Config) -> None:
+    """Where neither the command line nor a configuration says what to collect, it is the runbook.
+
+    A `pytest.ini` of the user's own replaces the one that says so.
+    """
+    if config.args_source is pytest.Config.ArgsSource.INVOCATION_DIR:
+        config.args = [str(runbook_of(config) / "tests_agent")]
+
+
+def runbook_of(config: pytest.Config) -> Path:
+    """The folder with the `conftest.py` that loaded this plugin: a checkout, or the installed package's."""
+    found = next(
+        plugin for _, plugin in config.pluginmanager.list_name_plugin() if getattr(plugin, "RUNBOOK", False)
+    )
+    return Path(str(getattr(found, "__file__", ""))).parent
 
 
 def _leave_the_end_to_the_summary(config: pytest.Config) -> None:
     """The summary names each problem once with its hosts; a traceback and a line for each host would bury it."""
-    if config.option.tbstyle == "auto":
+    if getattr(config.option, "tbstyle", None) == "auto":
         config.option.tbstyle = "no"
-    if config.option.reportchars == "fE":  # pytest's default
+    if getattr(config.option, "reportchars", None) == "fE":  # pytest's default
         config.option.reportchars = ""
 
 
@@ -103,7 +130,8 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     as interrupted.
     """
     run = session.config.stash.get(RUN, None)
-    if run is None or session.config.option.collectonly or session.testsfailed:
+    broken = session.testsfailed and not session.config.option.continue_on_collection_errors
+    if run is None or broken or not _will_look(session.config):
         return (yield)
     _leave_out_file_names(session.config)
     try:
@@ -137,12 +165,14 @@ def _plans(items: list[pytest.Item]) -> dict[Target, tuple[Observation, ...]]:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
+    call: pytest.CallInfo[None],
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Turn each outcome into a finding: verdict, what was observed, and the transcript it rests on."""
     report = yield
-    finding = finding_of(item, report)
+    finding = finding_of(item, report, call.excinfo)
     if finding is not None:
         item.config.stash[FINDINGS][finding.nodeid] = finding
+        annotate(report, finding)
     return report
 
 
@@ -153,7 +183,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     What was selected and never came to a verdict (`-x`, Ctrl-C, a crash) is inconclusive, not absent.
     """
     findings = session.config.stash.get(FINDINGS, None)
-    if findings is None or session.config.option.collectonly:
+    if findings is None or not _will_look(session.config):
         return
     for item in session.items:  # the ledger: what was expected, and the run did not come to
         finding = missed(item)
@@ -170,7 +200,10 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:
     """Hosts by steps, and each problem once."""
     run, findings = config.stash.get(RUN, None), list(config.stash.get(FINDINGS, {}).values())
-    if run is None or not findings or config.get_verbosity() < -1:
+    if run is None or config.get_verbosity() < -1 or not _will_look(config):
+        return
+    if not findings:
+        terminalreporter.write_line("Nothing was assessed: no sentence of the runbook was selected.")
         return
     note = (
         "This is the demo: it shows failures on purpose; demo://healthy ends green."
@@ -179,7 +212,8 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
     )
     width = max(60, min(120, terminalreporter._screen_width))  # noqa: SLF001  # has no public name
     terminalreporter.section("Qualys Cloud Agent runbook")
-    terminalreporter.write(render(findings, note, width=width, colour=terminalreporter.hasmarkup))
+    summary = render(findings, note, width=width, colour=terminalreporter.hasmarkup)
+    terminalreporter.write(for_encoding(summary, getattr(sys.stdout, "encoding", None)))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -187,5 +221,5 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if SIGTERM in config.stash:
         signal.signal(signal.SIGTERM, config.stash[SIGTERM])
     run = config.stash.get(RUN, None)
-    if run is not None:
-        settle_report(run.report)
+    if run is not None and _will_look(config):
+        settle_report(run.report, has_findings=bool(config.stash[FINDINGS]))

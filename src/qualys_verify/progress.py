@@ -12,6 +12,12 @@ from qualys_verify.fleet import Progress
 # On a log nobody wants a line a second.
 _LOG_INTERVAL = 60.0
 _SHOWN = 3
+# What an observation is called while it is waited for, where its name would not tell.
+_LABELS = {
+    "scan_execution": "waiting for the scan",
+    "policy_execution": "waiting for the policy evaluation",
+    "assessment_before": "reading the last assessment",
+}
 
 
 class Ticker:
@@ -50,7 +56,10 @@ class Ticker:
 
 def sentence(progress: Progress) -> str:
     """`looking: 2 of 5 hosts done; web1 at scan_execution, …`."""
-    busy = [f"{target} at {name}" for target, name in sorted(progress.waiting.items())]
+    busy = [
+        f"{target}: {_LABELS.get(name, name.replace('_', ' '))}"
+        for target, name in sorted(progress.waiting.items())
+    ]
     more = f" and {len(busy) - _SHOWN} more" if len(busy) > _SHOWN else ""
     return (
         f"looking: {progress.done} of {progress.hosts} hosts done; {', '.join(busy[:_SHOWN])}{more}".rstrip(

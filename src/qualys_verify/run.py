@@ -14,12 +14,15 @@ from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+import pytest
+
+from qualys_verify.backends import Deadline
 from qualys_verify.fleet import Fleet, Progress
 from qualys_verify.host import Host
 from qualys_verify.observation import Observation
 from qualys_verify.settings import Settings
 from qualys_verify.targets import DemoSpec, Selection, Target, TargetError
-from qualys_verify.transport import Deadline, SshSettings, connect, disconnect
+from qualys_verify.transport import SshSettings, connect, disconnect
 
 if TYPE_CHECKING:
     from qualys_verify.standin.demo import Demo
@@ -27,9 +30,10 @@ if TYPE_CHECKING:
 NO_DEMO = "the demo needs asyncssh: install it with `pip install 'qualys-verify[demo]'` (in a checkout: `pip install -e '.[demo]'`)"
 # How long a demo's stand-in scans take when nothing is said, in seconds.
 DEMO_DELAY = 2.0
+_LONG = 60
 
 
-class DeadlineOver(BaseException):  # noqa: N818  # like KeyboardInterrupt, it ends the run and is no error
+class DeadlineOver(BaseException):  # like KeyboardInterrupt, it ends the run and is no error
     """The time for the whole run is over (--deadline)."""
 
 
@@ -74,7 +78,7 @@ class Run:
             if time.monotonic() > self._ends:
                 raise DeadlineOver(f"the run's time of {self.settings.deadline:g} s (--deadline) is over")
 
-        directory = Path(tempfile.mkdtemp(prefix="qv-"))
+        directory = _short_directory()
         self._ssh = replace(self._ssh, control_directory=directory)
         try:
             self._start_demo(plans)
@@ -93,7 +97,7 @@ class Run:
 
     def _close(self, target: Target) -> None:
         with suppress(OSError):
-            disconnect(target, self._ssh, self._number(target))
+            disconnect(self._ssh, self._number(target))
 
     def _number(self, target: Target) -> int:
         return self.targets.index(target)
@@ -101,10 +105,13 @@ class Run:
     def _start_demo(self, plans: Mapping[Target, Sequence[Observation]]) -> None:
         if self._demo_spec is None or not any(target.scheme == "demo" for target in plans):
             return
-        from qualys_verify.standin.demo import Demo, plan  # noqa: PLC0415  # only the demo needs it
+        from qualys_verify.standin.demo import Demo, DemoError, plan  # noqa: PLC0415  # only the demo needs it
 
         spec = self._demo_spec
-        self._demo = Demo.start(plan(spec.selection, spec.hosts, spec.delay, spec.faults))
+        try:
+            self._demo = Demo.start(plan(spec.selection, spec.hosts, spec.delay, spec.faults))
+        except DemoError as error:
+            raise pytest.UsageError(str(error)) from error
 
     def _stop_demo(self) -> None:
         if self._demo is not None:
@@ -132,6 +139,12 @@ class Run:
         )
 
 
+def _short_directory() -> Path:
+    """A folder for control sockets, whose paths may have some hundred characters at most."""
+    usual = Path(tempfile.gettempdir())
+    return Path(tempfile.mkdtemp(prefix="qv-", dir=usual if len(str(usual)) < _LONG else "/tmp"))  # noqa: S108  # mkdtemp makes it ours alone
+
+
 def _demo_targets(spec: DemoSpec) -> tuple[Target, ...]:
     from qualys_verify.standin.demo import plan  # noqa: PLC0415  # only the demo needs it
 
@@ -146,7 +159,12 @@ def _demo_targets(spec: DemoSpec) -> tuple[Target, ...]:
     return tuple(Target(f"demo://{host.name}", "demo", host.name) for host in hosts)
 
 
-def settle_report(report: Path) -> None:
+def reports_of(root: Path) -> Path:
+    """`reports/` of the checkout; elsewhere (the installed suite, a foreign root) that of the current directory."""
+    return (root if (root / "reports" / "README.md").is_file() else Path.cwd()) / "reports"
+
+
+def settle_report(report: Path, *, has_findings: bool) -> None:
     """Keep the report to its owner, and have `latest` beside its folder point to it.
 
     A run that ended before it had a report leaves no empty folder. Where links are not possible there is none.
@@ -156,6 +174,8 @@ def settle_report(report: Path) -> None:
             report.parent.rmdir()
         return
     report.chmod(0o600)
+    if not has_findings:
+        return
     link = report.parent.parent / "latest"
     fresh = link.with_name(f".latest-{os.getpid()}")
     with suppress(OSError):

@@ -278,6 +278,26 @@ def read_settings(config: "pytest.Config") -> Settings:
     )
 
 
+def refuse_foreign_options(config: "pytest.Config") -> None:
+    """Refuse options of other plugins that would silently do nothing, or something else, to this suite.
+
+    Raises ValueError with one sentence.
+    """
+    scheme = "hosts are reached as their scheme says, such as ssh://ops@web1"
+    refused = {
+        "connection": f"--connection is not used here: {scheme}",
+        "force_ansible": f"--force-ansible is not used here: {scheme}",
+        "ansible_inventory": "--ansible-inventory is not used here: write --hosts='ansible://GROUP?ansible_inventory=FILE'",
+        "ssh_extra_args": "--ssh-extra-args is not used here: write them into a file and name it with --ssh-config",
+        "nagios": "--nagios is not used here: it would hide what could not be seen; use the exit status or --junitxml",
+        "numprocesses": "-n is not used here: one process looks at all hosts at once, and several would trigger each host again",
+        "tx": "--tx is not used here: one process looks at all hosts at once, and several would trigger each host again",
+    }
+    for dest, sentence in refused.items():
+        if getattr(config.option, dest, None):
+            raise ValueError(sentence)
+
+
 def host_specs(config: "pytest.Config") -> Sequence[str]:
     """The values of `--hosts`, or of `hosts` in the configuration; empty when neither says anything.
 

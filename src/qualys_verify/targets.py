@@ -42,6 +42,7 @@ class Target:
     port: int | None = None
     ssh_config: Path | None = None
     layout: Layout = field(default_factory=Layout)
+    settings: tuple[tuple[str, str], ...] = ()
 
     @property
     def netloc(self) -> str:

@@ -15,13 +15,20 @@ class Verdict(StrEnum):
 
     NON_COMPLIANT = "non-compliant"
     INCONCLUSIVE = "inconclusive"
+    WAIVED = "waived"
     COMPLIANT = "compliant"
     NOT_APPLICABLE = "not applicable"
 
     @property
     def symbol(self) -> str:
         """One character for a grid; readable without colour."""
-        return {"compliant": "✔", "non-compliant": "✘", "inconclusive": "?", "not applicable": "-"}[self]
+        return {
+            "waived": "~",
+            "compliant": "✔",
+            "non-compliant": "✘",
+            "inconclusive": "?",
+            "not applicable": "-",
+        }[self]
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,7 @@ def exit_status(verdicts: Iterable[Verdict], status: int) -> int:
         return int(pytest.ExitCode.TESTS_FAILED)
     if count[Verdict.INCONCLUSIVE]:
         return INCONCLUSIVE_STATUS
-    if not count[Verdict.COMPLIANT]:
+    if not count[Verdict.COMPLIANT] + count[Verdict.WAIVED]:
         return int(pytest.ExitCode.NO_TESTS_COLLECTED)
     return status
 

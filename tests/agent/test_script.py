@@ -198,7 +198,7 @@ service_helper() {
     "assignments": "status=0 scan=1\ntype=scan\naction=policy_eval\ncmd=status\n",
     "words that contain them": 'case "$1" in scanner|rescan|scan-all) a;; policy_eval_all) b;; esac\n[ "$1" = last-scan ]\n',
     "sentences in a comparison": '[ "$said" = "no scan, no policy_eval" ] && true\n',
-    "anything": 'case "$1" in *=*) key ;; *) refuse ;; esac\n',
+    "anything": 'case "$1" in *=*) key ;; [a-z]*) refuse ;; *) refuse ;; esac\n',
     "a refusal": """\
 case "$1" in
     status|scan|policy_eval) echo "Error: Invalid key name in $1"; exit 255 ;;

@@ -103,7 +103,7 @@ def test_read_only_triggers_nothing(suite, requests) -> None:
     done = suite("--read-only")
     assert done.returncode == 0, done.stdout
     assert row(done.stdout, "lab1") == ["✔", "✔", "✔", "✔", "-", "-", "-"]
-    assert {line for line in requests("lab1")[len(before) :]} == {"qualys-cloud-agent.sh status"}
+    assert set(requests("lab1")[len(before) :]) == {"qualys-cloud-agent.sh status"}
 
 
 def test_stopped_service_fails_steps_1_and_2_1(suite, as_root) -> None:
@@ -132,8 +132,10 @@ def test_vendor_tool_without_its_daemon_exits_0_and_is_not_believed(suite, as_ro
             "masked",
         ),
         (
-            f"mkdir -p /run/systemd/system/{UNIT}.d; printf '[Service]\\nExecStart=\\nExecStart=/bin/false\\n' "
-            f">/run/systemd/system/{UNIT}.d/x.conf; systemctl daemon-reload; systemctl restart {UNIT}; sleep 1",
+            (
+                f"mkdir -p /run/systemd/system/{UNIT}.d; printf '[Service]\\nExecStart=\\nExecStart=/bin/false\\n' "
+                f">/run/systemd/system/{UNIT}.d/x.conf; systemctl daemon-reload; systemctl restart {UNIT}; sleep 1"
+            ),
             f"rm -r /run/systemd/system/{UNIT}.d; systemctl daemon-reload",
             "activating (auto-restart)",
         ),

@@ -145,7 +145,6 @@ def test_ways_of_printing(run, standin, arguments):
     assert ran.left_behind == []
 
 
-@pytest.mark.xfail(reason="options that only the terminal reporter has are taken for granted")
 def test_without_a_terminal_reporter(run, standin):
     ran = run(*standin("runbook").arguments, "-k", "unit_exists", "-p", "no:terminal")
     assert (ran.status, ran.outcomes, ran.out) == (0, {"passed": 1}, "")

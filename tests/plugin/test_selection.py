@@ -128,7 +128,7 @@ def test_only_what_failed_last_time(run, standin):
     "look",
     [
         "--collect-only",
-        pytest.param("--setup-plan", marks=pytest.mark.xfail(reason="the plan is made by looking")),
+        "--setup-plan",
         "--fixtures",
         "--markers",
         "--help",
@@ -182,7 +182,6 @@ def test_a_test_file_that_cannot_be_read_is_no_reason_to_trigger(run, standin, t
     assert (host.requests, host.calls) == ({}, {})
 
 
-@pytest.mark.xfail(reason="each worker looks at all hosts")
 def test_workers_do_not_trigger_what_another_worker_triggers(run, standin):
     host = standin("runbook")
     run(*host.arguments, "-n", "2", "-k", "accepted")

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qualys_verify.frame import Frame, Outcome, RawResult
 from qualys_verify.reasons import Unreachable
 from qualys_verify.targets import Target
-from qualys_verify.transport import Frame, Outcome, RawResult, Transport, why_unreachable
+from qualys_verify.transport import Transport
+from qualys_verify.unreachable import why_unreachable
 
 TARGET = Target("ssh://web1", "ssh", "web1")
 
@@ -137,7 +139,7 @@ class Canned:
     def __init__(self, answer):
         self._answer = answer
 
-    def deliver(self, script):
+    def deliver(self, script, _mark):
         return self._answer(script)
 
 

@@ -46,7 +46,12 @@ def test_nothing_found_is_an_empty_grid():
 
 
 def test_what_is_well_is_no_problem():
-    assert problems([finding("web1", "1", GOOD), finding("web1", "2", APART, reason="no agent")]) == ()
+    assert problems([finding("web1", "1", GOOD)]) == ()
+
+
+def test_what_does_not_apply_is_told_last_and_with_its_reason():
+    found = problems([finding("web1", "2", APART, reason="no agent"), finding("web1", "1", BAD, "dead")])
+    assert [(problem.verdict, problem.observed) for problem in found] == [(BAD, "dead"), (APART, "no agent")]
 
 
 def test_one_problem_of_many_hosts_is_told_once():

@@ -13,7 +13,8 @@ _LINE = re.compile(
     r"""^[\s*"'-]{0,20}Last[ _-]?assessment(?:[ _-]?(?:time|date|timestamp))?["' \t]{0,20}[:=](?P<value>[^\n]*)""",
     re.IGNORECASE | re.MULTILINE,
 )
-_COLOUR = re.compile(r"\x1b\[[\d;]*m")
+# As it is, and as the transport writes control characters.
+_COLOUR = re.compile(r"(?:\x1b|\\x1b)\[[\d;]*m")
 _LIMITATION = re.compile(r"Invalid key name in status", re.IGNORECASE)
 _NEVER = re.compile(
     r"|none|never|n/?a|-+|null|nil|not (?:yet |available|assessed).*|unknown|0", re.IGNORECASE
@@ -206,6 +207,14 @@ def has_gone_back(before: Reading, after: Reading) -> bool:
     if after.stamp is None:
         return after.kind is Kind.NEVER
     return _ahead(before.stamp, before.clock, after.stamp, after.clock) < _NOTHING
+
+
+def lies_ahead(reading: Reading) -> bool:
+    """Whether the stamp lies in the future of the target's own clock, whichever zone it is in: a contradiction."""
+    if reading.stamp is None:
+        return False
+    latest = reading.clock.now + TOLERANCE
+    return all(instant > latest for instant in _instants(reading.stamp.when, reading.clock))
 
 
 def _ahead(one: Stamp, clock: HostClock, other: Stamp, clock_of_other: HostClock) -> timedelta:

@@ -54,5 +54,5 @@ def _rows(listing: str) -> Iterator[tuple[int, int, str, str]]:
 
 def _is_daemon(args: str) -> bool:
     """Whether the program that runs is the daemon: by its full path, whoever has it as an argument."""
-    program = PurePosixPath(args.split()[0])
+    program = PurePosixPath(args.split(maxsplit=1)[0])
     return program.name == DAEMON and program.is_absolute()

@@ -54,7 +54,8 @@ class Step(StrEnum):
 
 
 # A wrapper may put a time, a level or a name before the phrase, but no word that could turn it round.
-_LEAD = r"^(?>\x1b\[[\d;]*m|[ \t\d\[\](){}<>:.,+*=/TZ-]|INFO(?:RMATION)?|NOTICE|OK|SUCCESS|qualys-cloud-agent(?:\.sh)?){0,60}"
+_TIME_WORDS = r"(?:mon|tue|wed|thu|fri|sat|sun|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|[ap]m|utc|gmt|ces?t|[ecmp][sd]t)\b"
+_LEAD = rf"^(?>(?:\x1b|\\x1b)\[[\d;]*m|{_TIME_WORDS}|[ \t\d\[\](){{}}<>:.,+*=/TZ-]|INFO(?:RMATION)?|NOTICE|OK|SUCCESS|qualys-cloud-agent(?:\.sh)?){{0,60}}"
 _RUNBOOK_PHRASES = {
     Step.SCAN: re.compile(rf"{_LEAD}Scan request submitted successfully\b", re.IGNORECASE | re.MULTILINE),
     Step.POLICY_EVALUATION: re.compile(rf"{_LEAD}Policy evaluation started\b", re.IGNORECASE | re.MULTILINE),

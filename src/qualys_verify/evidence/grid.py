@@ -8,8 +8,7 @@ from qualys_verify.verdict import Finding, Verdict, worst
 
 LIMITS = (
     "Step 6: vulnerability results, pass or fail, QIDs and compliance details are visible only in the Qualys UI, 5 to 15 "
-    "minutes after a scan. Nothing here shows them: this run confirms that the agent is alive and that what was asked "
-    "for was accepted and carried out."
+    "minutes after a scan. Nothing here shows them."
 )
 
 
@@ -49,31 +48,44 @@ def grid(findings: Iterable[Finding]) -> Grid:
 def problems(findings: Iterable[Finding]) -> tuple[Problem, ...]:
     """Each distinct problem once: non-compliant before inconclusive, then by step.
 
-    What is observed on several hosts is the same problem when it reads the same but for the host's id.
+    What is observed on several hosts is the same problem when it reads the same but for the host's id and for
+    numbers (times, process ids); the first host's words stand for all. A reason why something could not be
+    seen stands for all steps that it kept from being seen.
     """
     groups: dict[tuple[Verdict, str, str, str], list[Finding]] = {}
     for finding in findings:
         key: tuple[Verdict, str, str, str]
         if finding.verdict is Verdict.NON_COMPLIANT:
-            key = (finding.verdict, finding.step, finding.title, _nameless(finding.observed, finding.target))
-        elif (
-            finding.verdict is Verdict.INCONCLUSIVE
-        ):  # the reason stands for all steps that it kept from being seen
-            key = (finding.verdict, "", "", _nameless(finding.reason, finding.target))
+            key = (finding.verdict, finding.step, finding.title, _kind(finding))
+        elif finding.verdict in {Verdict.INCONCLUSIVE, Verdict.NOT_APPLICABLE}:
+            key = (finding.verdict, "", "", _kind(finding))
         else:
             continue
         groups.setdefault(key, []).append(finding)
-    found = (_problem(key, members) for key, members in groups.items())
+    found = (_problem(members) for members in groups.values())
     return tuple(sorted(found, key=lambda problem: (list(Verdict).index(problem.verdict), problem.step)))
 
 
-def _nameless(text: str, host: str) -> str:
-    """A sentence about one host as it reads for any; `web1` is not the beginning of `web10`."""
-    return re.sub(rf"{re.escape(host)}(?![\w-]|[.:]\w)", "the host", text)
+def _kind(finding: Finding) -> str:
+    """What two findings of the same problem have in common."""
+    return re.sub(r"[0-9]+", "#", _said(finding))
 
 
-def _problem(key: tuple[Verdict, str, str, str], members: list[Finding]) -> Problem:
-    verdict, step, title, observed = key
-    steps = step or ", ".join(dict.fromkeys(finding.step for finding in members))
-    hosts = tuple(dict.fromkeys(finding.target for finding in members))
-    return Problem(steps, verdict, title, members[0].remedy if step else "", observed, hosts)
+def _said(finding: Finding) -> str:
+    """What was observed, or why nothing was, as it reads for any host."""
+    text = finding.observed if finding.verdict is Verdict.NON_COMPLIANT else finding.reason
+    # `web1` is not the beginning of `web10`.
+    return re.sub(rf"{re.escape(finding.target)}(?![\w-]|[.:]\w)", "the host", text)
+
+
+def _problem(members: list[Finding]) -> Problem:
+    first = members[0]
+    judged = first.verdict is Verdict.NON_COMPLIANT
+    return Problem(
+        step=", ".join(dict.fromkeys(finding.step for finding in members)),
+        verdict=first.verdict,
+        title=first.title if judged else "",
+        remedy=first.remedy if judged else "",
+        observed=_said(first),
+        hosts=tuple(dict.fromkeys(finding.target for finding in members)),
+    )

@@ -5,8 +5,10 @@ anew here and its environment is escaped: what a host or a branch is called stay
 needs no script.
 """
 
+import shlex
 from collections.abc import Mapping, MutableSequence
 from html import escape
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Protocol
 
 import jinja2
@@ -35,27 +37,42 @@ class ReportData(Protocol):
 
 def name_report(config: pytest.Config, run: "Run") -> None:
     """Have pytest-html write one page that stands by itself into the run's folder, unless `--html` names another."""
-    if not config.pluginmanager.hasplugin("html") or config.option.collectonly:
+    if not config.pluginmanager.hasplugin("html"):
         return
     config.option.self_contained_html = True
     if not config.option.htmlpath:
-        run.report.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # it speaks of real hosts
+        try:
+            run.report.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # it speaks of real hosts
+        except OSError as error:
+            raise ValueError(
+                f"no report can be written to {run.report.parent} ({error.strerror}): name another folder with --report-dir"
+            ) from error
         config.option.htmlpath = str(run.report)
 
 
 class Page:
     """pytest-html's hooks. `findings` fills up while the run goes on."""
 
-    def __init__(self, run: "Run", findings: Mapping[str, Finding]) -> None:
+    def __init__(self, run: "Run", findings: Mapping[str, Finding], config: pytest.Config) -> None:
         """Nothing is rendered before pytest-html asks."""
         self._run = run
         self._findings = findings
+        self._command = shlex.join(("pytest", *config.invocation_params.args))
 
     @pytest.hookimpl
     def pytest_html_report_title(self, report: ReportData) -> None:
         """Name the page; and escape the environment, which pytest-html has just collected."""
         report.title = f"Qualys Cloud Agent runbook, {self._run.started:%Y-%m-%d %H:%M:%S} UTC"
-        report.set_data("environment", _escaped(report.data["environment"], top=True))
+        found = report.data["environment"]
+        environment = {
+            "Run": self._run.id,
+            "Command": self._command,
+            "qualys-verify": version("qualys-verify"),
+            **(found if isinstance(found, Mapping) else {}),
+        }
+        # Rows open one by one: the summary above them has the problems.
+        report.set_data("renderCollapsed", ["all"])
+        report.set_data("environment", _escaped(environment, top=True))
 
     @pytest.hookimpl
     def pytest_html_results_summary(self, prefix: MutableSequence[str]) -> None:
@@ -97,7 +114,7 @@ class Page:
             return
         parts = [
             finding.reason,
-            "" if finding.verdict is Verdict.COMPLIANT else finding.remedy,
+            finding.remedy if finding.verdict is Verdict.NON_COMPLIANT else "",
             finding.transcript,
         ]
         data[:] = [escape("\n\n".join(part for part in parts if part))]

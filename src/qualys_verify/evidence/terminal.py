@@ -15,6 +15,7 @@ _STYLES = {
     Verdict.COMPLIANT: "green",
     Verdict.NON_COMPLIANT: "bold red",
     Verdict.INCONCLUSIVE: "bold yellow",
+    Verdict.WAIVED: "cyan",
     Verdict.NOT_APPLICABLE: "dim",
 }
 # So many hosts are named with a problem, and with a group of equal rows; the report has them all.
@@ -31,6 +32,19 @@ def render(findings: Sequence[Finding], note: str, *, width: int, colour: bool) 
     )
     console.print(_summary(findings, note))
     return out.getvalue()
+
+
+# What stands for the symbols where the terminal's encoding has none for them.
+_PLAIN = str.maketrans({"✔": "+", "✘": "x", "…": "..."})
+
+
+def for_encoding(text: str, encoding: str | None) -> str:
+    """The text as a terminal of this encoding can show it."""
+    try:
+        text.encode(encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return text.translate(_PLAIN).encode("ascii", "replace").decode()
+    return text
 
 
 def _summary(findings: Sequence[Finding], note: str) -> RenderableType:
@@ -74,6 +88,9 @@ def _legend() -> Text:
 
 
 def _problem(problem: Problem) -> RenderableType:
+    if problem.verdict is Verdict.NOT_APPLICABLE:
+        text = f"- step {problem.step} not applicable on {_hosts(problem.hosts)}: {problem.observed}"
+        return Group(Text(text, style="dim"), Text())
     head = Text()
     head.append(
         f"{problem.verdict.symbol} step {problem.step} {problem.verdict.value}",

@@ -25,7 +25,8 @@ async def broken_doors(open_port: int) -> AsyncIterator[Mapping[Door, int]]:
                 server.close()
 
 
-async def _close(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readline()  # what is closed with something unread in it is reset instead
     writer.close()
 
 
@@ -34,7 +35,8 @@ async def _listen_only(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
     writer.close()
 
 
-async def _speak_http(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _speak_http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readline()
     writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
     await writer.drain()
     writer.close()

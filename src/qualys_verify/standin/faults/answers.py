@@ -27,6 +27,7 @@ def _format(form: str) -> Change:
     return _status(f'echo "Last assessment: $(date -d "$stamp" \'+{form}\')"')
 
 
+TITLE = "What the agent answers"
 FAULTS = (
     fault(
         "status-unknown-answer",
@@ -57,8 +58,8 @@ FAULTS = (
         _status("echo 'Last assessment: 03/04/2026 10:11:12'"),
     ),
     fault(
-        "stamp-of-another-year",
-        "`status` shows a stamp that never changes.",
+        "stamp-frozen",
+        "`status` shows the same old stamp for ever.",
         _status("echo 'Last assessment: 2020-01-01 00:00:00'"),
     ),
     fault(

@@ -288,11 +288,12 @@ def mode(place: str, bits: int) -> Change:
 
 
 def content(place: str, data: str | bytes) -> Change:
-    """Write one of the site's files anew; its mode stays."""
+    """Write one of the site's files anew; its mode stays. `@ROOT@` in text is the host's root directory."""
 
     def change(site: Site) -> None:
         path: Path = getattr(site, place)
-        path.write_bytes(data.encode() if isinstance(data, str) else data)
+        raw = data.replace("@ROOT@", str(site.root)).encode() if isinstance(data, str) else data
+        path.write_bytes(raw)
 
     return change
 

@@ -2,6 +2,7 @@
 
 from qualys_verify.standin.faults.base import HOUR, MINUTE, Clock, fault, program, variant
 
+TITLE = "The host's clock"
 FAULTS = (
     fault("clock-unreadable", "`date` answers as no date does.", program("date", "echo 'Mon Jan  1'")),
     fault(

@@ -12,6 +12,7 @@ def _shell(text: str) -> Change:
     return program("login-shell", text)
 
 
+TITLE = "The way to the host"
 FAULTS = (
     fault("connection-refused", "Nothing listens on the port.", door=Door.REFUSED),
     fault("connection-closed", "The connection is closed before a word is said.", door=Door.CLOSED),

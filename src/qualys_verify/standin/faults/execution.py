@@ -44,13 +44,17 @@ class _Delays(Daemon):
     """An interval scan runs, and requests wait for its end."""
 
     wait = 2.0
-    _since: float | None = None
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self._waiting: dict[str, float] = {}
 
     def _take(self, path: Path, now: float) -> None:
-        if self._since is None:
-            self._since = now
-            self._write(now, _BUSY, _DELAYED.format(path.stem.rpartition("_")[2]))
-        if now - self._since >= self.wait:
+        control_id = path.stem.rpartition("_")[2]
+        if control_id not in self._waiting:
+            self._waiting[control_id] = now
+            self._write(now, _BUSY, _DELAYED.format(control_id))
+        if now - self._waiting[control_id] >= self.wait:
             super()._take(path, now)
 
 
@@ -62,7 +66,7 @@ class _EndsAnothersScan(_DelaysForEver):
     """The interval scan's end is all that is seen."""
 
     def _take(self, path: Path, now: float) -> None:
-        first = self._since is None
+        first = not self._waiting
         super()._take(path, now)
         if first:
             self._write(now, "Scan finished for Manifest Type: VM", "Scan finished for Manifest Type: PC")
@@ -211,6 +215,7 @@ def _wordings(*pairs: tuple[str, str, Personality, str, str]) -> tuple[Fault, ..
     )
 
 
+TITLE = "Carrying it out"
 FAULTS = (
     fault(
         "accepted-never-executed",
@@ -353,7 +358,7 @@ FAULTS = (
         on="limited",
     ),
     variant(
-        "log-packed-in-poll",
+        "log-rotates-and-packs-in-poll",
         "The log is put away and packed while the scan runs.",
         daemon=_RotatesAndPacks,
         on="vendor",
@@ -363,7 +368,7 @@ FAULTS = (
         "An interval scan ends just before the request, and the scan asked for after it.",
         daemon=_StampsLater,
     ),
-    variant("assessed-unwritten", "The agent has never assessed and shows `N/A`.", assessed("N/A")),
+    variant("never-assessed-n-a", "The agent has never assessed and shows `N/A`.", assessed("N/A")),
     *_wordings(
         (
             "completed",

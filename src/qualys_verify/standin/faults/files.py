@@ -62,6 +62,7 @@ def _listing(*lines: str) -> str:
     return "cat <<'end'\n{}\nend".format("\n".join((*first, *lines)))
 
 
+TITLE = "The agent's files and processes"
 FAULTS = (
     fault("configuration-absent", "The agent's configuration is not there.", remove("configuration")),
     fault(
@@ -72,8 +73,7 @@ FAULTS = (
     fault(
         "configuration-without-ids",
         "The agent's configuration holds nothing but where it logs.",
-        content("configuration", "LogFileDir=@ROOT@/var/log/qualys/
-"),
+        content("configuration", "LogFileDir=@ROOT@/var/log/qualys/\n"),
     ),
     fault(
         "configuration-is-directory",

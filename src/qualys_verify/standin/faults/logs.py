@@ -156,6 +156,7 @@ _PAYLOAD = """Sending payload:
 ]}
 2 fatal errors follow: Fatal Fatal Fatal"""
 
+TITLE = "The agent's log"
 FAULTS = (
     fault(
         "log-silent",
@@ -268,17 +269,25 @@ FAULTS = (
         "check-in-not-shown",
         "The log tells of scans, and neither of an upload nor of a check-in.",
         _without("CAPI|Upload"),
+        _said(Said(5 * MINUTE, "Information", "Database compacted")),
         daemon=_NoCheckIn,
     ),
     fault(
         "assessment-not-shown",
         "The log tells of check-ins, and of no assessment.",
-        _without("Scan"),
+        _without("Manifest|manifest"),
+    ),
+    fault(
+        "log-drowned",
+        "LogLevel is 5, and traces have pushed everything else out of what one reading holds.",
+        edit("configuration", "LogLevel=3", "LogLevel=5"),
+        log(*(Said(60 - n / 50, "Trace", f"Reading entry {n} of the package database") for n in range(2000))),
+        on="vendor",
     ),
     fault(
         "module-disabled",
         "The platform has switched the application off for this agent.",
-        _without("Scan"),
+        _without("Manifest|manifest"),
         _said(Said(5 * MINUTE, "Information", "VM module is disabled")),
     ),
     variant(
@@ -379,9 +388,9 @@ FAULTS = (
     ),
     variant(
         "log-talkative",
-        "LogLevel is 5: thousands of entries of level Trace come between.",
+        "LogLevel is 5: hundreds of entries of level Trace come between.",
         edit("configuration", "LogLevel=3", "LogLevel=5"),
-        log(*(Said(60 - n / 50, "Trace", f"Reading entry {n} of the package database") for n in range(1500))),
+        log(*(Said(60 - n / 50, "Trace", f"Reading entry {n} of the package database") for n in range(600))),
         on="vendor",
     ),
 )

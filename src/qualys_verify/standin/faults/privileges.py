@@ -8,6 +8,7 @@ def _refuses(*lines: str) -> str:
     return f"{said}; exit 1"
 
 
+TITLE = "What the login may do"
 FAULTS = (
     fault(
         "sudo-asks-password",

@@ -24,6 +24,7 @@ def _running_since(seconds: float, **properties: str) -> Change:
     return change
 
 
+TITLE = "The unit"
 FAULTS = (
     fault("not-installed", "There is no agent: systemd does not know the unit.", agent=False),
     fault(

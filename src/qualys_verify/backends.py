@@ -1,0 +1,217 @@
+"""testinfra's backends, with a deadline for their local client processes and bounded output."""
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import Protocol
+
+import testinfra.backend.ansible
+import testinfra.backend.base
+import testinfra.backend.docker
+import testinfra.backend.kubectl
+import testinfra.backend.local
+import testinfra.backend.podman
+import testinfra.backend.ssh
+
+from qualys_verify.frame import RawResult
+from qualys_verify.reasons import Inconclusive, Interrupted, TimedOut
+
+# More than any of our commands prints: they read tails, never whole files.
+OUTPUT_LIMIT = 8 * 1024 * 1024
+# How often a waiting read looks whether the run was interrupted, in seconds.
+_TICK = 0.2
+# What the way there and back may take on top of a command's own time, which the target enforces itself: a
+# fifth of it, and not more than so many seconds.
+_GRACE = 5.0
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """When to give up: `seconds` after the last command that ended, or as soon as the run is interrupted."""
+
+    seconds: float
+    interrupted: Event
+
+
+class Backend(Protocol):
+    """What is used of a testinfra backend."""
+
+    def deliver(self, script: str, mark: bytes) -> RawResult:
+        """Have the target's `/bin/sh` run a script; each `mark` that it prints is another command that ended."""
+
+
+class _Bounded(testinfra.backend.base.BaseBackend):  # type: ignore[misc]  # testinfra ships no types
+    """A testinfra backend whose local client process has a deadline, an own process group and bounded output."""
+
+    deadline: Deadline
+    environment: Mapping[str, str]
+    _mark = b""
+
+    def bind(self, deadline: Deadline) -> "_Bounded":
+        """Set the deadline; the environment is a copy, because pytest changes the live one around every test."""
+        self.deadline = deadline
+        self.environment = dict(os.environ)
+        return self
+
+    def deliver(self, script: str, mark: bytes) -> RawResult:
+        """See Backend; here by testinfra's own `run`, which quotes the script for the client's `/bin/sh -c`."""
+        self._mark = mark
+        result = self.run(script)
+        return RawResult(result.rc, result.stdout_bytes, result.stderr_bytes)
+
+    def run_local(self, command: str, *args: str) -> testinfra.backend.base.CommandResult:
+        """Start a client process where testinfra would, bounded."""
+        line = self.quote(command, *args)
+        raw = self.run_bounded(line, "", self._mark)
+        return self.result(raw.status, self.encode(line), raw.stdout, raw.stderr)
+
+    def encode(self, data: str) -> bytes:
+        """Bytes as the system takes them; testinfra would ask the target for its encoding first."""
+        return os.fsencode(data)
+
+    def run_bounded(self, command: str, script: str, mark: bytes) -> RawResult:
+        """Run a local command line, feeding it the script; TimedOut or Interrupted after killing all it started."""
+        process = subprocess.Popen(  # noqa: S602  # testinfra builds a quoted command line, not a vector
+            os.fsencode(command),
+            shell=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=self.environment,
+            start_new_session=True,
+        )
+        with process:
+            try:
+                return _communicate(process, os.fsencode(script), self.deadline, mark)
+            finally:
+                _end(process)
+
+
+class OpenSsh(_Bounded, testinfra.backend.ssh.SshBackend):  # type: ignore[misc]  # testinfra ships no types
+    """testinfra's OpenSSH backend. The script goes in by stdin: no login shell (fish, csh) has to quote it."""
+
+    def deliver(self, script: str, mark: bytes) -> RawResult:
+        """See Backend."""
+        command, arguments = self._build_ssh_command("exec /bin/sh")
+        return self.run_bounded(self.quote(" ".join(command), *arguments), script, mark)
+
+
+class Local(_Bounded, testinfra.backend.local.LocalBackend):  # type: ignore[misc]  # testinfra ships no types
+    """This machine, only when it is asked for as `local://`."""
+
+    def deliver(self, script: str, mark: bytes) -> RawResult:
+        """See Backend."""
+        return self.run_bounded("exec /bin/sh", script, mark)
+
+
+class Docker(_Bounded, testinfra.backend.docker.DockerBackend):  # type: ignore[misc]  # testinfra ships no types
+    """`docker exec`."""
+
+
+class Podman(_Bounded, testinfra.backend.podman.PodmanBackend):  # type: ignore[misc]  # testinfra ships no types
+    """`podman exec`."""
+
+
+class Kubectl(_Bounded, testinfra.backend.kubectl.KubectlBackend):  # type: ignore[misc]  # testinfra ships no types
+    """`kubectl exec`."""
+
+
+class Ansible(_Bounded, testinfra.backend.ansible.AnsibleBackend):  # type: ignore[misc]  # testinfra ships no types
+    """Ansible's own connection to a host of an inventory, whatever that is.
+
+    Privileges are not left to the inventory (`ansible_become`): sudo stands before single commands only.
+    """
+
+    def deliver(self, script: str, mark: bytes) -> RawResult:
+        """See Backend."""
+        with tempfile.TemporaryDirectory(prefix="qv-") as tree:
+            arguments = json.dumps({"cmd": f"{{% raw %}}{script}{{% endraw %}}", "executable": "/bin/sh"})
+            line = "ansible -i %s %s -e ansible_become=false -m ansible.builtin.shell -a %s --tree %s"
+            if self.ansible_inventory is None:
+                line = line.replace("-i %s ", "", 1)
+            words = [
+                word for word in (self.ansible_inventory, self.host, arguments, tree) if word is not None
+            ]
+            raw = self.run_bounded(self.quote(line, *words), "", mark)
+            return _ansible_result(Path(tree) / self.host, raw)
+
+
+def _ansible_result(answer: Path, raw: RawResult) -> RawResult:
+    """What the module answered; where it did not, what the client said."""
+    try:
+        told = json.loads(answer.read_text("utf-8"))
+        return RawResult(int(told["rc"]), os.fsencode(told["stdout"]), os.fsencode(told["stderr"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return raw
+
+
+def _communicate(
+    process: subprocess.Popen[bytes], script: bytes, deadline: Deadline, mark: bytes
+) -> RawResult:
+    """Feed a script (small enough for a pipe's buffer) and read until the process has ended.
+
+    The end of the process is the end, not that of its pipes: OpenSSH's shared connection may inherit them.
+    """
+    assert process.stdin and process.stdout and process.stderr  # noqa: S101,PT018  # the caller made pipes
+    with suppress(BrokenPipeError), process.stdin:
+        process.stdin.write(script)
+    streams = {process.stdout.fileno(): bytearray(), process.stderr.fileno(): bytearray()}
+    started, printed = time.monotonic(), streams[process.stdout.fileno()]
+
+    def give_up() -> float:
+        """Each command that has ended gives the next one its time."""
+        ended = printed.count(mark) if mark else 0
+        return started + deadline.seconds * max(1, ended) + min(_GRACE, deadline.seconds / 5)
+
+    with selectors.DefaultSelector() as selector:
+        for stream in streams:
+            selector.register(stream, selectors.EVENT_READ)
+        while selector.get_map():
+            ready = selector.select(_TICK)
+            for key, _ in ready:
+                if not _read(key.fd, streams[key.fd]):
+                    selector.unregister(key.fd)
+            if not ready and process.poll() is not None:
+                break
+            _check(deadline, give_up())
+    while process.poll() is None:  # it has closed its pipes and still runs
+        _check(deadline, give_up())
+        time.sleep(_TICK)
+    stdout, stderr = streams.values()
+    return RawResult(process.returncode, bytes(stdout), bytes(stderr))
+
+
+def _read(stream: int, kept: bytearray) -> bool:
+    """Take what a pipe holds; False at its end. Inconclusive when it is more than any command of ours prints."""
+    chunk = os.read(stream, 1 << 16)
+    kept += chunk
+    if len(kept) > OUTPUT_LIMIT:
+        raise Inconclusive(
+            f"the target printed more than {OUTPUT_LIMIT >> 20} MiB to one command; it was cut off"
+        )
+    return bool(chunk)
+
+
+def _check(deadline: Deadline, give_up: float) -> None:
+    if deadline.interrupted.is_set():
+        raise Interrupted("the run was interrupted while a command was running")
+    if time.monotonic() > give_up:
+        raise TimedOut(
+            f"no answer within {deadline.seconds:g} s: is the host overloaded, or --command-timeout too short?"
+        )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill what is left of a client process and everything that it started."""
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
