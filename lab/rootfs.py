@@ -18,6 +18,8 @@ PACKAGES = (
     "libpam-systemd",
     "openssh-server",
     "sudo",
+    "fish",
+    "tcsh",
     "iproute2",
     "procps",
     "python3",  # the stand-in agent, and Ansible's modules; python3-minimal is too little for those

@@ -15,7 +15,7 @@ from qualys_verify.agent.clock import HostClock, parse_clock
 from qualys_verify.agent.commands import beginning
 from qualys_verify.agent.layout import Layout
 from qualys_verify.identity import CLOCK, PROBES, Identity, read_identity
-from qualys_verify.reasons import Denied, Inconclusive, NotApplicable, TimedOut
+from qualys_verify.reasons import Denied, Inconclusive, NotApplicable, TimedOut, Unreachable
 from qualys_verify.settings import Settings
 from qualys_verify.targets import Target
 from qualys_verify.transport import Reply, Transport
@@ -171,7 +171,11 @@ class Host:
         return _read_clock(self.target.id, clock.stdout), tuple(replies)
 
     def _run(self, texts: Sequence[str], shows: Sequence[Callable[[str], str]]) -> tuple[Reply, ...]:
-        replies = self._transport.run(texts)
+        try:
+            replies = self._transport.run(texts)
+        except Unreachable as reason:
+            self.note(f"{reason}; the client said:\n{reason.said}")
+            raise
         for reply, show in zip(replies, shows, strict=True):
             self.record.replies.append(replace(reply, stdout=show(reply.stdout)))
         for reply in replies:

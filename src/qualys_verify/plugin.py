@@ -212,7 +212,7 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
     )
     width = max(60, min(120, terminalreporter._screen_width))  # noqa: SLF001  # has no public name
     terminalreporter.section("Qualys Cloud Agent runbook")
-    summary = render(findings, note, width=width, colour=terminalreporter.hasmarkup)
+    summary = render(findings, run.still_open(findings), note, width=width, colour=terminalreporter.hasmarkup)
     terminalreporter.write(for_encoding(summary, getattr(sys.stdout, "encoding", None)))
 
 

@@ -14,7 +14,15 @@ class Inconclusive(Exception):  # noqa: N818  # the name of the verdict
 
 
 class Unreachable(Inconclusive):
-    """No command of ours ran on the target: no route, refused, unknown or changed host key, no login."""
+    """No command of ours ran on the target: no route, refused, unknown or changed host key, no login.
+
+    `said` is what the client program printed, for the evidence.
+    """
+
+    def __init__(self, sentence: str, said: str = "") -> None:
+        """The sentence is the reason as a reader gets it."""
+        super().__init__(sentence)
+        self.said = said
 
 
 class Denied(Inconclusive):

@@ -17,12 +17,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from qualys_verify.backends import Deadline
+from qualys_verify.evidence.still_open import OpenReason, still_open
 from qualys_verify.fleet import Fleet, Progress
 from qualys_verify.host import Host
+from qualys_verify.identity import Identity
 from qualys_verify.observation import Observation
 from qualys_verify.settings import Settings
 from qualys_verify.targets import DemoSpec, Selection, Target, TargetError
 from qualys_verify.transport import SshSettings, connect, disconnect
+from qualys_verify.verdict import Finding
 
 if TYPE_CHECKING:
     from qualys_verify.standin.demo import Demo
@@ -65,6 +68,16 @@ class Run:
     def shows_failures_on_purpose(self) -> bool:
         """Whether this is the demo with everything in it."""
         return self._demo_spec is not None and not self._demo_spec.selection
+
+    @property
+    def identities(self) -> dict[str, Identity]:
+        """Who answered, by target id; hosts that did not are not in it."""
+        seen = ((target.id, self.fleet.sighting(target, "identity").value) for target in self.targets)
+        return {name: value for name, value in seen if isinstance(value, Identity)}
+
+    def still_open(self, findings: Sequence[Finding]) -> tuple[OpenReason, ...]:
+        """Why a finding may still be open although this run is done."""
+        return still_open(findings, self.identities, self.settings.scan_types)
 
     def observe(
         self,

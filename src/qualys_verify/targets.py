@@ -8,12 +8,22 @@ from ipaddress import IPv6Address
 from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote
 
+from testinfra.utils.ansible_runner import AnsibleRunner
+
 from qualys_verify.agent.layout import Layout
 
 EXAMPLE = "--hosts=ssh://ops@web1,ssh://ops@web2"
-SCHEMES = ("ssh", "local", "demo")
+CONTAINERS = ("docker", "podman")
+SCHEMES = ("ssh", "local", *CONTAINERS, "kubectl", "ansible", "demo")
+# What may stand behind the `?` of a spec, and is handed to testinfra's backend.
+_SETTINGS = {
+    "kubectl": ("namespace", "container", "context", "kubeconfig"),
+    "ansible": ("ansible_inventory",),
+}
 
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?\.?")
+_CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_SETTING = re.compile(r"[A-Za-z0-9_./~:@+=-]+")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+\\-]*\$?")
 _PORT = re.compile(r"[0-9]{1,5}")
 _ZONE = re.compile(r"[A-Za-z0-9._-]+")
@@ -32,7 +42,8 @@ class Target:
     """One host to be verified.
 
     `id` is what reports and test ids name it by: the spec in its canonical form. `name` is the host or the
-    alias that OpenSSH resolves. `layout` holds the agent's paths where they are known to be elsewhere.
+    alias that OpenSSH resolves. `layout` holds the agent's paths where they are known to be elsewhere,
+    `settings` what a spec says behind its `?`.
     """
 
     id: str
@@ -52,10 +63,11 @@ class Target:
         return f"{user}{name}{f':{self.port}' if self.port else ''}"
 
     @property
-    def place(self) -> tuple[str, str, int | None]:
+    def place(self) -> tuple[object, ...]:
         """What makes two targets the same host, whoever logs in."""
         name = str(IPv6Address(self.name)) if ":" in self.name else self.name.rstrip(".")
-        return self.scheme, name.lower(), self.port if self.port != 22 else None  # noqa: PLR2004  # ssh's own port
+        port = self.port if self.port != 22 else None  # noqa: PLR2004  # ssh's own port
+        return self.scheme, name.lower(), port, self.settings
 
 
 @dataclass(frozen=True)
@@ -82,12 +94,13 @@ def select(specs: Sequence[str]) -> Selection:
     Names are not resolved here: an alias or a jump host may know what this machine does not. Raises
     TargetError for everything that cannot be meant.
     """
-    targets, demos = [], []
+    targets: list[Target] = []
+    demos: list[DemoSpec] = []
     for spec in _expand(specs):
         if spec.startswith("demo:"):
             demos.append(_demo(spec))
         else:
-            targets.append(_target(spec))
+            targets += _targets(spec)
     if len(demos) > 1:
         raise TargetError("demo:// is named twice: name it once, with ?hosts=N for more hosts")
     _refuse_twins(targets)
@@ -140,8 +153,9 @@ def _inventory(path: Path) -> Iterator[str]:
     yield from filter(None, specs)
 
 
-def _target(spec: str) -> Target:
+def _targets(spec: str) -> tuple[Target, ...]:
     scheme, separator, rest = spec.partition("://")
+    scheme = scheme.lower()
     if not separator:
         scheme, rest = "ssh", spec
     if scheme not in SCHEMES:
@@ -152,8 +166,68 @@ def _target(spec: str) -> Target:
             raise TargetError(
                 f"{_shown(spec)} names a host, but local:// is this machine: write local:// or ssh://host"
             )
-        return Target("local://", "local", "localhost")
-    return _ssh_target(spec.removesuffix("/"), rest.removesuffix("/"))
+        return (Target("local://", "local", "localhost"),)
+    if scheme in CONTAINERS:
+        return (_container(spec, scheme, rest),)
+    if scheme == "kubectl":
+        return (_pod(spec, rest),)
+    if scheme == "ansible":
+        return _ansible_hosts(spec, rest)
+    return (_ssh_target(spec.removesuffix("/"), rest.removesuffix("/")),)
+
+
+def _container(spec: str, scheme: str, rest: str) -> Target:
+    user, at, name = rest.rpartition("@")
+    if not _CONTAINER.fullmatch(name) or (at and not _USER.fullmatch(user)):
+        raise TargetError(f"{_shown(spec)} is no container: write {scheme}://[user@]name")
+    return Target(f"{scheme}://{rest}", scheme, name, user or None)
+
+
+def _pod(spec: str, rest: str) -> Target:
+    name, settings = _settings(spec, "kubectl", rest)
+    if not _CONTAINER.fullmatch(name):
+        raise TargetError(
+            f"{_shown(spec)} is no pod: write kubectl://POD?namespace=NAMESPACE&container=CONTAINER"
+        )
+    return Target(f"kubectl://{rest}", "kubectl", name, settings=settings)
+
+
+def _ansible_hosts(spec: str, rest: str) -> tuple[Target, ...]:
+    """The hosts of an inventory that a pattern matches, by testinfra's reading of it; none is an error, not a skip."""
+    pattern, settings = _settings(spec, "ansible", rest)
+    inventory = dict(settings).get("ansible_inventory")
+    if inventory is not None and not Path(inventory).exists():
+        raise TargetError(f"{_shown(spec)}: there is no inventory {inventory}: name an existing one")
+    try:
+        names = AnsibleRunner.get_runner(inventory).get_hosts(pattern or "all")
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise TargetError(
+            f"{_shown(spec)}: ansible-inventory cannot read it: is Ansible installed, and the file an inventory?"
+        ) from error
+    if not names:
+        raise TargetError(
+            f"{_shown(spec)} matches no host of the inventory: check the spelling of {pattern!r}"
+        )
+    return tuple(Target(f"ansible://{name}", "ansible", name, settings=settings) for name in names)
+
+
+def _settings(spec: str, scheme: str, rest: str) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """What is before the `?` of a spec, and the settings behind it."""
+    name, _, query = rest.partition("?")
+    values = parse_qs(query, keep_blank_values=True)
+    known = _SETTINGS[scheme]
+    for key, (*_, value) in values.items():
+        if key not in known:
+            raise TargetError(
+                f"{_shown(spec)} has the unknown setting {key!r}: {scheme}:// knows {', '.join(known)}"
+            )
+        if not _SETTING.fullmatch(value):
+            raise TargetError(f"{_shown(spec)}: {key} has no usable value")
+    return name.strip("/"), tuple((key, _local(key, values[key][-1])) for key in known if key in values)
+
+
+def _local(key: str, value: str) -> str:
+    return str(local_path(value)) if key in {"kubeconfig", "ansible_inventory"} else value
 
 
 def _ssh_target(spec: str, netloc: str) -> Target:

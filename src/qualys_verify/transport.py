@@ -71,7 +71,8 @@ class Transport:
         self.host_key = self.host_key or host_key(raw)
         outcomes = frame.outcomes(raw)
         if len(outcomes) < len(commands):
-            raise Unreachable(self._why_not(raw, commands, len(outcomes), has_begun=frame.has_begun(raw)))
+            why = self._why_not(raw, commands, len(outcomes), has_begun=frame.has_begun(raw))
+            raise Unreachable(why, text(raw.stderr))
         return tuple(
             Reply(command, outcome.status, text(outcome.stdout), text(outcome.stderr), started, took)
             for command, outcome in zip(commands, outcomes, strict=True)

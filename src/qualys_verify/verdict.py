@@ -51,6 +51,11 @@ class Finding:
     transcript: str
     took: float
 
+    @property
+    def test(self) -> str:
+        """The test function's name."""
+        return self.nodeid.split("[")[0].rpartition("::")[2]
+
 
 def exit_status(verdicts: Iterable[Verdict], status: int) -> int:
     """The exit status of a run from its verdicts and pytest's own status.

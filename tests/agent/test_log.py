@@ -1,5 +1,6 @@
 """The log: every documented header, continuations, and lines that are neither."""
 
+from hashlib import sha256
 import time
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -114,10 +115,20 @@ def test_lines_without_a_header_continue_the_entry_before():
 
 
 def test_an_excerpt_has_headers_only():
-    assert excerpt(LOG, 5) == (
-        "2026-03-23 10:11:12 [information] first [+ 3 lines]\n2026-03-23 10:11:13 [error] second [+ 1 lines]"
+    head, *lines = excerpt(LOG, 5).splitlines()
+    assert lines == [
+        "2026-03-23 10:11:12 [information] first [+ 3 lines]",
+        "2026-03-23 10:11:13 [error] second [+ 1 lines]",
+    ]
+    assert head == (
+        f"[{len(LOG.encode())} bytes read, SHA-256 {sha256(LOG.encode()).hexdigest()}; the last 2 of 2 entries]"
     )
-    assert excerpt(LOG, 1).startswith("[1 earlier entries]\n2026-03-23 10:11:13")
+
+
+def test_an_excerpt_says_how_much_it_leaves_out():
+    head, *lines = excerpt(LOG, 1).splitlines()
+    assert head.endswith("; the last 1 of 2 entries]")
+    assert [line[:19] for line in lines] == ["2026-03-23 10:11:13"]
 
 
 def test_a_reader_is_spared_a_message_as_long_as_a_payload():

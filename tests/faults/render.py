@@ -3,6 +3,7 @@
 With `--accept` the matrix is run first, and the table holds then what was seen.
 """
 
+import html
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -31,12 +32,17 @@ def page(rows: Mapping[str, Row]) -> str:
     healthy = sum(fault.healthy for fault in FAULTS.values())
     parts = [_HEAD.format(faults=len(FAULTS) - healthy, healthy=healthy)]
     for title, faults in ROOMS.items():
-        lines = [f"## {title}", "", "| fault | what is wrong | the suite says | first reason |", "|---|---|---|---|"]
+        lines = [
+            f"## {title}",
+            "",
+            "| fault | what is wrong | the suite says | first reason |",
+            "|---|---|---|---|",
+        ]
         for fault in faults:
             row = rows[fault.name]
             if not fault.healthy:
-                cells = (f"`{fault.name}`", fault.sentence, _verdicts(row), row.reason)
-                lines.append(f"| {' | '.join(map(_cell, cells))} |")
+                cells = (f"`{fault.name}`", _cell(fault.sentence), _verdicts(row), _cell(row.reason))
+                lines.append(f"| {' | '.join(cells)} |")
         lines += ["", "Odd and healthy:", ""]
         lines += [f"- `{fault.name}`: {fault.sentence}" for fault in faults if fault.healthy]
         parts.append("\n".join(lines) + "\n")
@@ -57,7 +63,8 @@ def _words(test: str) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("<svg", "&lt;svg")
+    """Text as it is in a cell of a table."""
+    return html.escape(text, quote=False).replace("|", "\\|")
 
 
 def main() -> None:

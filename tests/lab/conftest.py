@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
+REPOSITORY = Path(__file__).resolve().parents[2]
+UNIT = "qualys-cloud-agent.service"
 COMMANDS = Path(__file__).resolve().parents[2] / "lab"
 UP_TIMEOUT = 1200  # the first time ever the root file system is built
 
+Suite = Callable[..., "subprocess.CompletedProcess[str]"]
 LabCommand = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -31,6 +34,11 @@ class Lab:
     def root(self, name: str) -> Path:
         """The host's file system, seen from this machine (without what lies in its /run and /tmp)."""
         return self.state / "hosts" / name / "root"
+
+    def cgroups(self, name: str) -> list[Path]:
+        """The host's cgroups, where the kernel can be asked to freeze it."""
+        mark = self.hub.rpartition("-")[2]
+        return [path.parent for path in Path("/sys/fs/cgroup").glob(f"**/*{mark}*/{name}/cgroup.freeze")]
 
     def run(
         self, argv: Sequence[str | Path], *, timeout: float = 60, stdin: str = "", check: bool = False
@@ -106,3 +114,70 @@ def _raised(lab_command: LabCommand, count: int) -> Iterator[Lab]:
         yield Lab(state, names, (state / "hub").read_text(encoding="ascii").strip())
     finally:
         lab_command("down", "--state", state)
+
+
+@pytest.fixture
+def suite(lab, tmp_path) -> Suite:
+    """Run the real suite from inside the hub; polls are short, because the stand-in's scans are."""
+
+    def run(*options: str, hosts: str = "lab1") -> "subprocess.CompletedProcess[str]":
+        places = [
+            f"--report-dir={tmp_path}",
+            f"--ssh-config={lab.ssh_config}",
+            "-o",
+            f"cache_dir={tmp_path}/cache",
+        ]
+        polls = ["--poll-interval=0.5", "--poll-timeout=20", "--command-timeout=10"]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            f"--rootdir={REPOSITORY}",
+            "-c",
+            f"{REPOSITORY}/pyproject.toml",
+        ]
+        return lab.run(
+            [*command, *places, *polls, f"--hosts={hosts}", *options, f"{REPOSITORY}/tests_agent"],
+            timeout=180,
+        )
+
+    return run
+
+
+@pytest.fixture
+def requests(lab) -> Callable[[str], list[str]]:
+    """What a host's agent was asked for, since the lab was started."""
+
+    def read(name: str) -> list[str]:
+        log = lab.root(name) / "var/lib/standin/invocations.log"
+        return [line.split(" ", 1)[1] for line in log.read_text().splitlines()] if log.exists() else []
+
+    return read
+
+
+@pytest.fixture
+def as_root(lab) -> Callable[[str, str], None]:
+    def run(name: str, script: str) -> None:
+        done = lab.ssh(name, script, user="root")
+        assert done.returncode == 0, done.stderr
+
+    return run
+
+
+@pytest.fixture
+def broken(as_root) -> Callable[..., "contextlib.AbstractContextManager[None]"]:
+    """Break a host's unit for the time of a `with`."""
+
+    @contextlib.contextmanager
+    def breaking(name: str, how: str, mend: str) -> Iterator[None]:
+        as_root(name, how)
+        try:
+            yield
+        finally:
+            # stopped first: a start would wait for the pending automatic restart, a minute
+            as_root(
+                name,
+                f"systemctl stop {UNIT}; {mend}; systemctl reset-failed {UNIT}; systemctl enable --now {UNIT}",
+            )
+
+    return breaking

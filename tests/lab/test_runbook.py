@@ -1,79 +1,13 @@
 """The runbook against real systemd hosts: over SSH, as a user who is not root, with sudo."""
 
-import contextlib
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 UNIT = "qualys-cloud-agent.service"
-
-Suite = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-@pytest.fixture
-def suite(lab, tmp_path) -> Suite:
-    """Run the real suite from inside the hub; polls are short, because the stand-in's scans are."""
-
-    def run(*options: str, hosts: str = "lab1") -> "subprocess.CompletedProcess[str]":
-        places = [
-            f"--report-dir={tmp_path}",
-            f"--ssh-config={lab.ssh_config}",
-            "-o",
-            f"cache_dir={tmp_path}/cache",
-        ]
-        polls = ["--poll-interval=0.5", "--poll-timeout=20", "--command-timeout=10"]
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            f"--rootdir={REPOSITORY}",
-            "-c",
-            f"{REPOSITORY}/pyproject.toml",
-        ]
-        return lab.run(
-            [*command, *places, *polls, f"--hosts={hosts}", *options, f"{REPOSITORY}/tests_agent"],
-            timeout=180,
-        )
-
-    return run
-
-
-@pytest.fixture
-def requests(lab) -> Callable[[str], list[str]]:
-    """What a host's agent was asked for, since the lab was started."""
-
-    def read(name: str) -> list[str]:
-        log = lab.root(name) / "var/lib/standin/invocations.log"
-        return [line.split(" ", 1)[1] for line in log.read_text().splitlines()] if log.exists() else []
-
-    return read
-
-
-@pytest.fixture
-def as_root(lab) -> Callable[[str, str], None]:
-    def run(name: str, script: str) -> None:
-        done = lab.ssh(name, script, user="root")
-        assert done.returncode == 0, done.stderr
-
-    return run
-
-
-@contextlib.contextmanager
-def broken(as_root, name: str, how: str, mend: str) -> Iterator[None]:
-    as_root(name, how)
-    try:
-        yield
-    finally:
-        # stopped first: a start would wait for the pending automatic restart, a minute
-        as_root(
-            name,
-            f"systemctl stop {UNIT}; {mend}; systemctl reset-failed {UNIT}; systemctl enable --now {UNIT}",
-        )
 
 
 def row(text: str, host: str) -> list[str]:
@@ -106,16 +40,16 @@ def test_read_only_triggers_nothing(suite, requests) -> None:
     assert set(requests("lab1")[len(before) :]) == {"qualys-cloud-agent.sh status"}
 
 
-def test_stopped_service_fails_steps_1_and_2_1(suite, as_root) -> None:
-    with broken(as_root, "lab1", f"systemctl stop {UNIT}", "true"):
+def test_stopped_service_fails_steps_1_and_2_1(suite, broken) -> None:
+    with broken("lab1", f"systemctl stop {UNIT}", "true"):
         done = suite("--read-only")
     assert done.returncode == 1, done.stdout
     assert row(done.stdout, "lab1")[:2] == ["✘", "✘"]
     assert "inactive (dead)" in done.stdout
 
 
-def test_vendor_tool_without_its_daemon_exits_0_and_is_not_believed(suite, as_root) -> None:
-    with broken(as_root, "lab3", f"systemctl stop {UNIT}", "true"):
+def test_vendor_tool_without_its_daemon_exits_0_and_is_not_believed(suite, broken) -> None:
+    with broken("lab3", f"systemctl stop {UNIT}", "true"):
         done = suite(hosts="lab3")
     assert done.returncode == 1, done.stdout
     assert row(done.stdout, "lab3")[-3:] == ["✘", "✘", "-"]
@@ -142,16 +76,16 @@ def test_vendor_tool_without_its_daemon_exits_0_and_is_not_believed(suite, as_ro
     ],
     ids=["disabled", "masked", "crash loop"],
 )
-def test_broken_unit_fails_step_1_and_is_named(suite, as_root, how, mend, said) -> None:
-    with broken(as_root, "lab1", how, mend):
+def test_broken_unit_fails_step_1_and_is_named(suite, broken, how, mend, said) -> None:
+    with broken("lab1", how, mend):
         done = suite("-k", "step_1")
     assert done.returncode == 1, done.stdout
     assert said in done.stdout
 
 
-def test_host_without_the_unit_stops_at_step_1(suite, as_root) -> None:
+def test_host_without_the_unit_stops_at_step_1(suite, broken) -> None:
     hide = f"systemctl stop {UNIT}; mv /etc/systemd/system/{UNIT} /root/; systemctl daemon-reload"
-    with broken(as_root, "lab1", hide, f"mv /root/{UNIT} /etc/systemd/system/; systemctl daemon-reload"):
+    with broken("lab1", hide, f"mv /root/{UNIT} /etc/systemd/system/; systemctl daemon-reload"):
         done = suite()
     assert done.returncode == 1, done.stdout
     assert row(done.stdout, "lab1") == ["✘", "-", "-", "-", "-", "-", "-"]

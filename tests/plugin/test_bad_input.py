@@ -34,7 +34,7 @@ def test_no_hosts(run):
 @pytest.mark.parametrize(
     ("argument", "says"),
     [
-        ("--hosts=web1,ansible://all", "unknown scheme"),
+        ("--hosts=web1,salt://all", "unknown scheme"),
         ("--hosts=web1,ops@WEB1:22", "named as"),
         ("--hosts=web1,", "empty host"),
         ("--hosts=", "empty host"),

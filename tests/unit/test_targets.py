@@ -80,9 +80,11 @@ def test_several_hosts_keep_their_order_and_the_demo_may_be_among_them():
 @pytest.mark.parametrize(
     ("spec", "says"),
     [
-        ("ansible://all", "unknown scheme"),
-        ("SSH://web1", "unknown scheme"),
-        ("paramiko://web1", "ssh://, local://, demo://"),
+        ("ansible://all?ansible_inventory=/no/such/file", "no inventory"),
+        ("kubectl://pod?nmspace=x", "unknown setting"),
+        ("docker://-v", "is no container"),
+        ("salt://web1", "unknown scheme"),
+        ("paramiko://web1", "ssh://, local://, docker://"),
         ("://web1", "unknown scheme"),
         ("ssh://", "is no host"),
         ("ssh://ops@", "is no host"),

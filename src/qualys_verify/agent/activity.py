@@ -53,7 +53,7 @@ class Activity:
     def __str__(self) -> str:
         """What the report shows as observed."""
         return (
-            f"last entry {_span(self.age)} ago, fatal errors {self.fatal_errors}"
+            f"last entry {_span(self.age)} ago, {'' if len(self.fatal) > 1 else 'fatal errors '}{self.fatal_errors}"
             if self.age is not None
             else "no entry"
         )
@@ -70,8 +70,12 @@ class Activity:
 
 
 def _span(time: timedelta) -> str:
-    hours, minutes = divmod(int(time.total_seconds() // 60), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+    """A time as people say it; an entry from the clock's own second is not in the future."""
+    seconds = max(0, int(time.total_seconds()))
+    hours, minutes = divmod(seconds // 60, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min" if minutes else f"{seconds} s"
 
 
 # An entry, and what of its message phrases are looked for in.

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from hashlib import sha256
 
 from qualys_verify.agent.clock import parse_offset
 
@@ -97,8 +98,12 @@ def _level(word: str) -> str | None:
 
 
 def excerpt(text: str, count: int) -> str:
-    """The last entries of a log for the evidence: headers only, payloads hold ids, addresses and tokens."""
+    """The last entries of a log for the evidence: headers only, payloads hold ids, addresses and tokens.
+
+    What was read is said with its size and SHA-256, so that what is not shown can still be compared.
+    """
     entries = parse_log(text)
     lines = [f"{entry}{f' [+ {len(entry.body)} lines]' if entry.body else ''}" for entry in entries[-count:]]
-    left_out = len(entries) - len(lines)
-    return "\n".join([*([f"[{left_out} earlier entries]"] if left_out else []), *lines])
+    data = text.encode("utf-8", "surrogateescape")
+    head = f"[{len(data)} bytes read, SHA-256 {sha256(data).hexdigest()}; the last {len(lines)} of {len(entries)} entries]"
+    return "\n".join([head, *lines])

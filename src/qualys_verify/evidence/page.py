@@ -86,6 +86,8 @@ class Page:
                 problems=problems(findings),
                 count={verdict: sum(item.verdict is verdict for item in findings) for verdict in Verdict},
                 verdicts=list(Verdict),
+                reasons=self._run.still_open(findings),
+                identities=self._run.identities,
                 limits=LIMITS,
             ),
         )

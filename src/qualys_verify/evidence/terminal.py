@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qualys_verify.evidence.grid import LIMITS, Grid, Problem, grid, problems
+from qualys_verify.evidence.still_open import OpenReason
 from qualys_verify.verdict import Finding, Verdict
 
 _STYLES = {
@@ -24,13 +25,15 @@ _HOSTS_NAMED = 5
 _ROWS_SHOWN = 20
 
 
-def render(findings: Sequence[Finding], note: str, *, width: int, colour: bool) -> str:
+def render(
+    findings: Sequence[Finding], reasons: Sequence[OpenReason], note: str, *, width: int, colour: bool
+) -> str:
     """The summary as text, with ANSI colours or without."""
     out = StringIO()
     console = Console(
         file=out, width=width, force_terminal=colour, no_color=not colour, highlight=False, emoji=False
     )
-    console.print(_summary(findings, note))
+    console.print(_summary(findings, reasons, note))
     return out.getvalue()
 
 
@@ -47,9 +50,13 @@ def for_encoding(text: str, encoding: str | None) -> str:
     return text
 
 
-def _summary(findings: Sequence[Finding], note: str) -> RenderableType:
+def _summary(findings: Sequence[Finding], reasons: Sequence[OpenReason], note: str) -> RenderableType:
     parts: list[RenderableType] = [_grid(grid(findings)), _legend(), Text()]
     parts += [_problem(problem) for problem in problems(findings)]
+    if reasons:
+        parts.append(Text("Should a finding still be open in the Qualys UI:"))
+        parts += [_line("-", f"{reason.sentence} ({_hosts(reason.hosts)})") for reason in reasons]
+        parts.append(Text())
     parts += [Text(LIMITS, style="dim"), Text(note, style="bold")] if note else [Text(LIMITS, style="dim")]
     return Group(*parts)
 
@@ -108,7 +115,7 @@ def _problem(problem: Problem) -> RenderableType:
 
 def _line(label: str, text: str) -> RenderableType:
     row = Table.grid(padding=(0, 1, 0, 0))
-    row.add_column(width=9, style="dim")
+    row.add_column(min_width=len(label), width=9 if len(label) > 1 else None, style="dim")
     row.add_column()
     row.add_row(label, Text(text))
     return Padding(row, (0, 0, 0, 2))

@@ -76,7 +76,7 @@ FAULTS = (
         "policy-refused",
         "The agent takes the scan and refuses the policy evaluation.",
         _answers("policy_eval", "echo 'Error: PC is not activated'; exit 1"),
-        on="limited",
+        personality="limited",
     ),
     fault(
         "scan-silent", "The agent answers nothing to `scan`, with exit status 0.", _answers("scan", "exit 0")
@@ -95,7 +95,7 @@ FAULTS = (
         "scan-answers-otherwise",
         "`scan` answers in words that the runbook does not know.",
         _answers("scan", "echo 'Scananforderung wurde gesendet'; exit 0"),
-        on="limited",
+        personality="limited",
     ),
     fault(
         "policy-answers-for-scan",
@@ -108,61 +108,61 @@ FAULTS = (
         "daemon-dead",
         "The vendor's tool says that the daemon does not run, with exit status 0.",
         daemon=Dead,
-        on="vendor",
+        personality="vendor",
     ),
     fault(
         "manifest-missing-answer",
         "The vendor's tool says that there is no manifest for the request.",
         before("CONTROL", 'case "$*" in *type=pc*) echo "Error: manifest for PC not found"; exit 1 ;; esac'),
-        on="vendor",
+        personality="vendor",
     ),
     fault(
         "type-refused",
         "The vendor's tool does not know the type.",
         before("CONTROL", "echo 'Invalid manifest type provided.'; echo 'valid values: inv'; exit 1"),
-        on="vendor",
+        personality="vendor",
     ),
     fault(
         "control-id-missing",
         "The vendor's tool takes a request and tells no ControlId.",
         _says("echo 'Request taken'"),
-        on="vendor",
+        personality="vendor",
     ),
     fault(
         "control-id-malformed",
         "The ControlId is not of the documented form.",
         _says("echo 'On-Demand-Request ControlId: 0x1F'"),
-        on="vendor",
+        personality="vendor",
     ),
     fault(
         "control-id-empty",
         "The ControlId is empty.",
         _says("echo 'On-Demand-Request ControlId: '"),
-        on="vendor",
+        personality="vendor",
     ),
     fault(
         "control-id-on-stderr",
         "The ControlId is printed on stderr.",
         _says(f"{_CONTROL_ID} >&2"),
-        on="vendor",
+        personality="vendor",
     ),
     fault(
         "control-id-in-sentence",
         "A ControlId stands in another sentence.",
         _says('echo "Error: cannot take $control_id, On-Demand-Request ControlId: $control_id is in use"'),
-        on="vendor",
+        personality="vendor",
     ),
     fault(
         "control-id-twice",
         "The vendor's tool answers with two ControlIds.",
         _says(f"{_CONTROL_ID}; echo 'On-Demand-Request ControlId: 20200101000000.0'"),
-        on="vendor",
+        personality="vendor",
     ),
     fault(
         "usage-instead",
         "The vendor's tool prints its usage, with exit status 0.",
         before("CONTROL", "echo 'Usage: cloudagentctl.sh action=demand type=<vm>'; exit 0"),
-        on="vendor",
+        personality="vendor",
     ),
     variant(
         "status-flaps",
@@ -198,7 +198,7 @@ FAULTS = (
             "SCRIPT",
             'if [ "${1-}" = status ]; then echo "Error: Invalid key name in status" >&2; exit 255; fi',
         ),
-        on="limited",
+        personality="limited",
     ),
     variant(
         "answers-with-time",
@@ -207,11 +207,18 @@ FAULTS = (
         edit("script", _POLICY, 'echo "$(date) [INFO] Policy evaluation started."'),
     ),
     variant(
+        "answers-in-colour",
+        "A wrapper colours its answers.",
+        edit("script", _SCAN, "printf '\\033[32mScan request submitted successfully\\033[0m\\n'"),
+        edit("script", _POLICY, "printf '\\033[1;32mPolicy evaluation started\\033[0m\\n'"),
+        personality="limited",
+    ),
+    variant(
         "control-id-among-others",
         "The ControlId's line stands between others, with CRLF.",
         _says(
             'echo "Reading settings"; printf "On-Demand-Request ControlId: %s\\r\\n" "$control_id"; echo done'
         ),
-        on="vendor",
+        personality="vendor",
     ),
 )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import Enum, auto
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 from qualys_verify.standin import daemon, history
 from qualys_verify.standin.daemon import Daemon
@@ -43,15 +44,15 @@ class _Zone(tzinfo):
         past = dt.replace(tzinfo=UTC).timestamp() >= self._change
         return dt + (self._after if past else self._before)
 
-    def utcoffset(self, dt: datetime | None) -> timedelta:
+    def utcoffset(self, dt: datetime | None) -> timedelta:  # noqa: ARG002  # as tzinfo has it
         """As it is now."""
         return self._after
 
-    def dst(self, dt: datetime | None) -> timedelta:
+    def dst(self, dt: datetime | None) -> timedelta:  # noqa: ARG002  # as tzinfo has it
         """Which part of it is summer time is not told."""
         return timedelta(0)
 
-    def tzname(self, dt: datetime | None) -> str:
+    def tzname(self, dt: datetime | None) -> str:  # noqa: ARG002  # as tzinfo has it
         """As the host's `date` names it."""
         return "LOC"
 
@@ -172,48 +173,40 @@ class Fault:
     """One thing that is wrong with a host, or, when `healthy`, odd and harmless.
 
     `changes` are made to the installed tree, `daemon` is how its agent behaves, `door` how it lets clients
-    in. `opt` says that it has the layout below /opt.
+    in. `agent` False: there is none. `opt` says that it has the layout below /opt.
     """
 
     name: str
     sentence: str
-    personality: Personality
     healthy: bool
     changes: tuple[Change, ...]
+    personality: Personality = "runbook"
+    daemon: type[Daemon] = Daemon
+    clock: Clock | None = None
+    door: Door = Door.OPEN
+    agent: bool = True
+    opt: bool = False
+
+
+class Traits(TypedDict, total=False):
+    """What of a Fault is usual unless it is said."""
+
+    personality: Personality
     daemon: type[Daemon]
-    clock: Clock | None
+    clock: Clock
     door: Door
     agent: bool
     opt: bool
 
 
-def fault(
-    name: str,
-    sentence: str,
-    *changes: Change,
-    on: Personality = "runbook",
-    healthy: bool = False,
-    daemon: type[Daemon] = Daemon,
-    clock: Clock | None = None,
-    door: Door = Door.OPEN,
-    agent: bool = True,
-    opt: bool = False,
-) -> Fault:
-    """A fault, with what is usual left out."""
-    return Fault(name, sentence, on, healthy, changes, daemon, clock, door, agent, opt)
+def fault(name: str, sentence: str, *changes: Change, **traits: Unpack[Traits]) -> Fault:
+    """Something that is wrong with a host: it may never end green."""
+    return Fault(name, sentence, healthy=False, changes=changes, **traits)
 
 
-def variant(
-    name: str,
-    sentence: str,
-    *changes: Change,
-    on: Personality = "runbook",
-    daemon: type[Daemon] = Daemon,
-    clock: Clock | None = None,
-    opt: bool = False,
-) -> Fault:
+def variant(name: str, sentence: str, *changes: Change, **traits: Unpack[Traits]) -> Fault:
     """A host that is odd and healthy: nothing may be held against it."""
-    return fault(name, sentence, *changes, on=on, healthy=True, daemon=daemon, clock=clock, opt=opt)
+    return Fault(name, sentence, healthy=True, changes=changes, **traits)
 
 
 # --- changes -----------------------------------------------------------------------------------------------
@@ -361,7 +354,7 @@ class Dead(Daemon):
 class Stuck(Dead):
     """The process is there and does nothing any more."""
 
-    def start(self, now: float) -> None:
+    def start(self, now: float) -> None:  # noqa: ARG002  # as Daemon has it
         """Leave the pid file of before."""
         self._pid_file.parent.mkdir(parents=True, exist_ok=True)
         self._pid_file.write_text(f"{self._pid}\n", encoding="ascii")

@@ -19,11 +19,13 @@ FAULTS = (
         "clock-behind",
         "The host's clock is three days behind the controller's.",
         clock=Clock(ahead=-72 * HOUR),
-        on="vendor",
+        personality="vendor",
     ),
     variant("clock-seconds-behind", "The host's clock is 40 seconds behind.", clock=Clock(ahead=-40)),
     variant("zone-new-york", "The host is five hours west of UTC.", clock=Clock(east=-300)),
-    variant("zone-kathmandu", "The host is 5:45 hours east of UTC.", clock=Clock(east=345), on="vendor"),
+    variant(
+        "zone-kathmandu", "The host is 5:45 hours east of UTC.", clock=Clock(east=345), personality="vendor"
+    ),
     variant("zone-kiritimati", "The host is fourteen hours east of UTC.", clock=Clock(east=840)),
     variant(
         "clocks-put-forward",
@@ -39,12 +41,12 @@ FAULTS = (
         "clocks-put-back-vendor",
         "The host's clocks were put back half an hour ago, and the requests are followed by the log.",
         clock=Clock(east=60, east_before=120, changed_ago=30 * MINUTE),
-        on="vendor",
+        personality="vendor",
     ),
     variant(
         "clocks-put-forward-vendor",
         "The host's clocks were put forward half an hour ago, and the requests are followed by the log.",
         clock=Clock(east=-240, east_before=-300, changed_ago=30 * MINUTE),
-        on="vendor",
+        personality="vendor",
     ),
 )

@@ -86,7 +86,7 @@ FAULTS = (
         "log-tail-hangs",
         "Reading the log never ends: it lies on a disk that does not answer.",
         before("sudo", 'case "$*" in *" tail -c "*) exec sleep 600 ;; esac'),
-        on="vendor",
+        personality="vendor",
     ),
     fault(
         "id-unknown",
@@ -107,13 +107,13 @@ FAULTS = (
         _shell(
             'case "$2" in "exec /bin/sh") exec /bin/sh ;; *) echo "Illegal variable name." >&2; exit 1 ;; esac'
         ),
-        on="vendor",
+        personality="vendor",
     ),
     variant(
         "host-slow",
         "Each command takes half a second to begin.",
         _shell('sleep 0.5; exec /bin/sh "$@"'),
-        on="vendor",
+        personality="vendor",
     ),
     variant(
         "host-name-odd",
@@ -127,7 +127,7 @@ FAULTS = (
             "sudo",
             'if [ "$LC_ALL" != C ]; then echo "sudo: Das lief schief: Datei oder Verzeichnis nicht gefunden" >&2; exit 1; fi',
         ),
-        on="vendor",
+        personality="vendor",
     ),
     variant(
         "locale-turkish",

@@ -22,7 +22,7 @@ class _NeverTakes(Daemon):
 class _Forgets(Daemon):
     """It takes requests, and neither says nor does anything more."""
 
-    def _take(self, path: Path, now: float) -> None:
+    def _take(self, path: Path, now: float) -> None:  # noqa: ARG002  # as Daemon has it
         path.unlink()
 
 
@@ -36,7 +36,7 @@ class _NeverEnds(Daemon):
 class _EndsInSilence(Daemon):
     """Its scans end, and nothing tells of it."""
 
-    def _finish(self, scan: Scan, now: float) -> None:
+    def _finish(self, scan: Scan, now: float) -> None:  # noqa: ARG002  # as Daemon has it
         self._running.remove(scan)
 
 
@@ -170,7 +170,7 @@ def _stamps(text: str) -> type[Daemon]:
     """An agent that shows something else as last assessment after a scan."""
 
     class Stamps(Daemon):
-        def _note_assessment(self, stamp: str) -> None:
+        def _note_assessment(self, stamp: str) -> None:  # noqa: ARG002  # as Daemon has it
             super()._note_assessment(text)
 
     return Stamps
@@ -191,7 +191,7 @@ class _StampsLater(_StampsEarlier):
 
     def _finish(self, scan: Scan, now: float) -> None:
         if not self._first:
-            Daemon._finish(self, scan, now)
+            super(_StampsEarlier, self)._finish(scan, now)
             return
         self._first = False
         super()._finish(scan, now)
@@ -210,7 +210,7 @@ _AFTER_REQUEST = 'if [ "${1-}" = status ] && [ -s @NOTES@/requests.log ]; then'
 
 def _wordings(*pairs: tuple[str, str, Personality, str, str]) -> tuple[Fault, ...]:
     return tuple(
-        variant(f"wording-{name}", sentence, daemon=_says(start, end), on=on)
+        variant(f"wording-{name}", sentence, daemon=_says(start, end), personality=on)
         for name, sentence, on, start, end in pairs
     )
 
@@ -226,74 +226,79 @@ FAULTS = (
         "request-not-picked-up",
         "Requests stay where the agent should pick them up.",
         daemon=_NeverTakes,
-        on="vendor",
+        personality="vendor",
     ),
     fault(
         "request-forgotten",
         "Requests are picked up, and the log says nothing of them.",
         daemon=_Forgets,
-        on="vendor",
+        personality="vendor",
     ),
     fault(
         "verb-forgotten",
         "An agent that cannot tell its status accepts requests, and its log says nothing of them.",
         daemon=_Forgets,
-        on="limited",
+        personality="limited",
     ),
-    fault("scan-never-ends", "The scan starts and does not end in time.", daemon=_NeverEnds, on="vendor"),
+    fault(
+        "scan-never-ends",
+        "The scan starts and does not end in time.",
+        daemon=_NeverEnds,
+        personality="vendor",
+    ),
     fault(
         "scan-ends-in-silence",
         "The scan starts, and the log does not tell of its end.",
         daemon=_EndsInSilence,
-        on="limited",
+        personality="limited",
     ),
     fault(
         "delayed-for-ever",
         "An interval scan runs, and the request waits for it until the time is over.",
         daemon=_DelaysForEver,
-        on="vendor",
+        personality="vendor",
     ),
     fault(
         "interval-scan-ends",
         "The log shows the end of an interval scan, and not of the request that waits for it.",
         daemon=_EndsAnothersScan,
-        on="vendor",
+        personality="vendor",
     ),
     fault(
         "another-request-done",
         "The log shows that another ControlId was done.",
         daemon=_ServesAnother,
-        on="vendor",
+        personality="vendor",
     ),
     fault(
         "restart-forgets-request",
         "The agent restarts in the middle of the scan and forgets it.",
         daemon=_RestartsAndForgets,
-        on="vendor",
+        personality="vendor",
     ),
     fault(
         "policy-never-executed",
         "The scan is carried out, the policy evaluation is not.",
         daemon=_CarriesOutScanOnly,
-        on="vendor",
+        personality="vendor",
     ),
     fault(
         "scan-fails",
         "The log says that the scan failed.",
         daemon=_fails("Scan failed for Manifest Type: {manifest}, Control ID: {control_id}"),
-        on="vendor",
+        personality="vendor",
     ),
     fault(
         "scan-fails-by-verb",
         "The log of an agent that cannot tell its status says that the scan failed.",
         daemon=_fails("Scan failed for Manifest Type: {manifest}"),
-        on="limited",
+        personality="limited",
     ),
     fault(
         "manifest-missing",
         "The log says that there is no manifest for the request.",
         daemon=_fails("Manifest not found for OnDemand request, Control ID: {control_id}"),
-        on="vendor",
+        personality="vendor",
     ),
     fault(
         "stamp-gone-back",
@@ -337,31 +342,36 @@ FAULTS = (
         "delayed-then-done",
         "The request waits for an interval scan, and is done after it.",
         daemon=_Delays,
-        on="vendor",
+        personality="vendor",
     ),
     variant(
         "restart-in-poll",
         "The agent restarts in the middle of the scan and goes on with it.",
         daemon=_Restarts,
-        on="vendor",
+        personality="vendor",
     ),
     variant(
         "restart-in-poll-runbook",
         "The agent restarts in the middle of the scan and goes on with it.",
         daemon=_Restarts,
     ),
-    variant("log-rotates-in-poll", "The log is put away while the scan runs.", daemon=_Rotates, on="vendor"),
+    variant(
+        "log-rotates-in-poll",
+        "The log is put away while the scan runs.",
+        daemon=_Rotates,
+        personality="vendor",
+    ),
     variant(
         "log-rotates-in-poll-limited",
         "The log is put away while a scan without ControlId runs.",
         daemon=_Rotates,
-        on="limited",
+        personality="limited",
     ),
     variant(
         "log-rotates-and-packs-in-poll",
         "The log is put away and packed while the scan runs.",
         daemon=_RotatesAndPacks,
-        on="vendor",
+        personality="vendor",
     ),
     variant(
         "stamp-advances-twice",

@@ -51,6 +51,12 @@ def _below_opt(site: Site) -> None:
     edit("configuration", "/var/log/qualys/", "/var/opt/qualys/log/")(site)
 
 
+def _below_var(site: Site) -> None:
+    """As on ostree hosts: /usr/local is a link to /var/usrlocal."""
+    (site.root / "usr/local").rename(site.root / "var/usrlocal")
+    (site.root / "usr/local").symlink_to(site.root / "var/usrlocal")
+
+
 def _crlf(site: Site) -> None:
     text = site.configuration.read_text(encoding="utf-8")
     site.configuration.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
@@ -92,7 +98,7 @@ FAULTS = (
         "activation-id-missing",
         "The configuration has no ActivationId.",
         edit("configuration", f"{_ACTIVATION}\n", ""),
-        on="vendor",
+        personality="vendor",
     ),
     fault(
         "customer-id-zero",
@@ -109,7 +115,7 @@ FAULTS = (
         "hostid-empty",
         "The hostid is empty: the agent was never provisioned.",
         content("hostid", ""),
-        on="vendor",
+        personality="vendor",
     ),
     fault("hostid-zero", "The hostid is all zeros.", content("hostid", f"{_ZEROS}\n")),
     fault("hostid-unreadable", "Not even root may read the hostid.", may_not_look("hostid")),
@@ -134,18 +140,23 @@ FAULTS = (
             "#!/bin/sh\n# Use: status, scan, policy_eval\necho 'Usage: status | scan | policy_eval'\nexit 0\n",
         ),
     ),
-    fault("control-absent", "The vendor's cloudagentctl.sh is not there.", remove("control"), on="vendor"),
+    fault(
+        "control-absent",
+        "The vendor's cloudagentctl.sh is not there.",
+        remove("control"),
+        personality="vendor",
+    ),
     fault(
         "control-not-executable",
         "cloudagentctl.sh may not be executed.",
         mode("control", 0o600),
-        on="vendor",
+        personality="vendor",
     ),
     fault(
         "control-unreadable",
         "Not even root may read cloudagentctl.sh.",
         may_not_look("control"),
-        on="vendor",
+        personality="vendor",
     ),
     fault(
         "executable-deleted",
@@ -182,7 +193,7 @@ FAULTS = (
         ),
         log(until=3 * HOUR),
         daemon=Stuck,
-        on="vendor",
+        personality="vendor",
     ),
     variant(
         "agent-in-container",
@@ -199,17 +210,24 @@ FAULTS = (
         "agent-with-children",
         "The agent has started processes of its own name for a scan.",
         program("ps", _listing(" 712   1 4026531836 @DAEMON@", " 930 712 4026531836 @DAEMON@")),
-        on="vendor",
+        personality="vendor",
     ),
     variant(
-        "layout-opt", "The agent lives below /opt, /etc/opt and /var/opt.", _below_opt, opt=True, on="vendor"
+        "layout-opt",
+        "The agent lives below /opt, /etc/opt and /var/opt.",
+        _below_opt,
+        opt=True,
+        personality="vendor",
+    ),
+    variant(
+        "layout-ostree", "The agent lives below /var/usrlocal, to which /usr/local is a link.", _below_var
     ),
     variant("configuration-from-windows", "The configuration has a byte order mark and CRLF.", _crlf),
     variant(
         "configuration-spaced",
         "The configuration has spaces around `=`, comments, and an id given twice.",
         edit("configuration", _ACTIVATION, f"# site\n; 7\nActivationId={_ZEROS}\nActivationId = aaaa-1"),
-        on="limited",
+        personality="limited",
     ),
     variant(
         "script-with-case-in-function",

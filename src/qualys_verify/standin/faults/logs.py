@@ -26,7 +26,7 @@ _FATAL = "Fatal error in scan engine: database disk image is malformed"
 class _Quiet(Daemon):
     """It works, and says nothing of its start and its check-ins."""
 
-    def start(self, now: float) -> None:
+    def start(self, now: float) -> None:  # noqa: ARG002  # as Daemon has it
         """Leave the pid file, and nothing in the log."""
         self._pid_file.parent.mkdir(parents=True, exist_ok=True)
         self._pid_file.write_text(f"{self._pid}\n", encoding="ascii")
@@ -143,6 +143,14 @@ def _said(*entries: Said) -> Change:
     return change
 
 
+def _huge(site: Site) -> None:
+    """A log of 1 GiB, nearly all of it a hole."""
+    text = site.log.read_bytes()
+    with site.log.open("r+b") as file:
+        file.seek(1 << 30)
+        file.write(b"\n" + text)
+
+
 def _is_directory(site: Site) -> None:
     site.log.unlink()
     site.log.mkdir()
@@ -163,7 +171,7 @@ FAULTS = (
         "LogLevel is 1: a healthy agent would write nothing, and neither does this one.",
         edit("configuration", "LogLevel=3", "LogLevel=1"),
         log(until=5 * HOUR),
-        on="vendor",
+        personality="vendor",
     ),
     fault(
         "log-to-syslog",
@@ -199,7 +207,7 @@ FAULTS = (
         "The host's clock was put back by two days: the log's last entry lies in the future.",
         log(until=-48 * HOUR),
         daemon=Stuck,
-        on="vendor",
+        personality="vendor",
     ),
     fault(
         "log-endless-line",
@@ -238,13 +246,13 @@ FAULTS = (
         "fatal-repeated-as-error",
         "Entries of level Error repeat that call themselves fatal.",
         log(*(Said(ago * MINUTE, "Error", f"FATAL: {_FATAL}") for ago in (40, 30))),
-        on="vendor",
+        personality="vendor",
     ),
     fault(
         "critical-repeated",
         "Critical errors repeat in the log.",
         log(*(Said(ago * MINUTE, "Critical", "Out of memory") for ago in (40, 20))),
-        on="limited",
+        personality="limited",
     ),
     fault(
         "check-in-fails",
@@ -263,7 +271,7 @@ FAULTS = (
         "Somebody on the way to the platform shows a certificate of their own.",
         *_check_in_fails("SSL certificate problem: unable to get local issuer certificate"),
         daemon=_fails_to_check_in("SSL certificate problem: unable to get local issuer certificate"),
-        on="vendor",
+        personality="vendor",
     ),
     fault(
         "check-in-not-shown",
@@ -282,7 +290,7 @@ FAULTS = (
         "LogLevel is 5, and traces have pushed everything else out of what one reading holds.",
         edit("configuration", "LogLevel=3", "LogLevel=5"),
         log(*(Said(60 - n / 50, "Trace", f"Reading entry {n} of the package database") for n in range(2000))),
-        on="vendor",
+        personality="vendor",
     ),
     fault(
         "module-disabled",
@@ -301,7 +309,7 @@ FAULTS = (
         "The log was put away a moment ago, is empty, and its newest archive is packed.",
         _rotated(packed=True),
         daemon=_Quiet,
-        on="vendor",
+        personality="vendor",
     ),
     variant("log-link", "The log is a link to another place.", _becomes_link(dangling=False)),
     variant(
@@ -309,28 +317,28 @@ FAULTS = (
         "The log's times carry an offset.",
         _rewritten(_HEADER, r"\1 +0000 \2]"),
         daemon=_worded(_HEADER, r"\1 +0000 \2]"),
-        on="vendor",
+        personality="vendor",
     ),
     variant(
         "log-with-gmt",
         "The log's times carry the word GMT.",
         _rewritten(_HEADER, r"\1 GMT \2]"),
         daemon=_worded(_HEADER, r"\1 GMT \2]"),
-        on="vendor",
+        personality="vendor",
     ),
     variant(
         "log-other-logger",
         "The log's loggers have a dotted suffix, and there is no thread id.",
         _rewritten(_HEADER + r"(.*?\]:\[\w+\]:)(?:\[\d+\]:)?", r"\1 \2.scan]\3"),
         daemon=_worded(_HEADER + r"(.*?\]:\[\w+\]:)(?:\[\d+\]:)?", r"\1 \2.scan]\3"),
-        on="vendor",
+        personality="vendor",
     ),
     variant(
         "log-with-crlf",
         "The log's lines end with CRLF.",
         _rewritten(r"$(?<=[^\n])", "\r"),
         daemon=_worded(r"\n\Z", "\r\n"),
-        on="vendor",
+        personality="vendor",
     ),
     variant("log-with-nul", "A crash has left NUL bytes in the log.", _appended(b"\0" * 5000)),
     variant(
@@ -338,7 +346,7 @@ FAULTS = (
         "The log has entries with bytes that are no UTF-8.",
         _appended(b"\xff\xfe\x80\xc3 caf\xe9\n"),
         daemon=_worded("Control ID", "\udce9 Control ID"),
-        on="vendor",
+        personality="vendor",
     ),
     variant(
         "log-with-escapes",
@@ -386,11 +394,12 @@ FAULTS = (
             until=2 * HOUR,
         ),
     ),
+    variant("log-huge", "The log had grown to 1 GiB before it was put away.", _huge),
     variant(
         "log-talkative",
         "LogLevel is 5: hundreds of entries of level Trace come between.",
         edit("configuration", "LogLevel=3", "LogLevel=5"),
         log(*(Said(60 - n / 50, "Trace", f"Reading entry {n} of the package database") for n in range(600))),
-        on="vendor",
+        personality="vendor",
     ),
 )

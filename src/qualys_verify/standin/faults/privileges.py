@@ -27,7 +27,7 @@ FAULTS = (
                 "sudo: a password is required",
             ),
         ),
-        on="vendor",
+        personality="vendor",
     ),
     fault(
         "sudo-absent",
@@ -43,7 +43,7 @@ FAULTS = (
         "sudo-wants-terminal",
         "sudo is configured to want a terminal.",
         before("sudo", _refuses("sudo: sorry, you must have a tty to run sudo")),
-        on="limited",
+        personality="limited",
     ),
     fault(
         "sudo-expired",
@@ -74,7 +74,7 @@ FAULTS = (
             + _refuses("sudo: a password is required")
             + " ;; esac ;; esac",
         ),
-        on="vendor",
+        personality="vendor",
     ),
     fault(
         "sudo-scripts-only",
@@ -98,6 +98,6 @@ FAULTS = (
         "sudo-cannot-resolve-host",
         "sudo complains that it cannot resolve the host's own name, and works.",
         before("sudo", 'echo "sudo: unable to resolve host demo: Name or service not known" >&2'),
-        on="vendor",
+        personality="vendor",
     ),
 )

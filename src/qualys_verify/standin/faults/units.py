@@ -39,7 +39,7 @@ FAULTS = (
         "The service ended with an error and is not started again.",
         unit(**_FAILED, Result="exit-code"),
         daemon=Dead,
-        on="vendor",
+        personality="vendor",
     ),
     fault(
         "unit-killed-for-memory",
@@ -52,7 +52,7 @@ FAULTS = (
         "systemd has given up starting the service after five attempts.",
         unit(**_FAILED, Result="start-limit-hit", NRestarts="5"),
         daemon=Dead,
-        on="limited",
+        personality="limited",
     ),
     fault(
         "unit-masked",
@@ -74,7 +74,7 @@ FAULTS = (
         "unit-enabled-until-reboot",
         "The unit is enabled at run time only, which the next reboot forgets.",
         unit(**_UNWANTED, UnitFileState="enabled-runtime"),
-        on="vendor",
+        personality="vendor",
     ),
     fault(
         "unit-static-unwanted",
@@ -97,7 +97,7 @@ FAULTS = (
         "crash-loop-caught-running",
         "The agent crashes and is started again every minute; just now it runs.",
         _running_since(20, NRestarts="12", Result="success"),
-        on="vendor",
+        personality="vendor",
     ),
     fault(
         "unit-activating",
@@ -109,14 +109,14 @@ FAULTS = (
         "unit-deactivating",
         "The service hangs in its stop.",
         unit(**_STOPPED | {"ActiveState": "deactivating", "SubState": "stop-sigterm"}),
-        on="vendor",
+        personality="vendor",
     ),
     fault(
         "unit-exited",
         "The service counts as active, and its process has ended.",
         unit(SubState="exited", MainPID="0"),
         daemon=Dead,
-        on="vendor",
+        personality="vendor",
     ),
     fault(
         "systemctl-absent",
@@ -156,7 +156,7 @@ FAULTS = (
         "unit-generated",
         "The unit was generated from an init script that starts at boot.",
         unit(UnitFileState="generated", WantedBy="multi-user.target graphical.target"),
-        on="vendor",
+        personality="vendor",
     ),
     variant(
         "unit-restarted-long-ago",
@@ -172,6 +172,6 @@ FAULTS = (
         "systemd-old",
         "An old systemd that knows neither NRestarts nor TriggeredBy.",
         before("systemctl", 'set -- $(echo "$*" | sed "s/NRestarts,//;s/,TriggeredBy//")'),
-        on="vendor",
+        personality="vendor",
     ),
 )
