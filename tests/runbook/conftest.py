@@ -22,7 +22,7 @@ for _room in ("service", "activity", "command_line", "requests", "execution"):
 def stage(request, monkeypatch):
     """A host on which it is noon, and its script; time passes only where the host sleeps."""
 
-    def set_up(answers=None, *, layout=Layout(), **changes):
+    def set_up(answers=None, *, layout=None, **changes):
         script = Script(answers or {})
         began = time.monotonic()
 
@@ -32,7 +32,9 @@ def stage(request, monkeypatch):
 
         monkeypatch.setattr(time, "monotonic", lambda: began + (script.now - NOON).total_seconds())
         settings = replace(read_settings(request.config), **changes)
-        host = Host(Target("ssh://web1", "ssh", "web1", layout=layout), settings, script, sleep, Claims())
+        host = Host(
+            Target("ssh://web1", "ssh", "web1", layout=layout or Layout()), settings, script, sleep, Claims()
+        )
         return host, script
 
     return set_up

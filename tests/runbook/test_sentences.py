@@ -61,7 +61,11 @@ VALUES = {
     "test_unit_exists": ([RUNNING, FAILED, replace(RUNNING, load="masked")], [ABSENT]),
     "test_service_is_active_and_running": (
         [RUNNING],
-        [FAILED, replace(RUNNING, state="active (exited)"), replace(RUNNING, state="activating (auto-restart)")],
+        [
+            FAILED,
+            replace(RUNNING, state="active (exited)"),
+            replace(RUNNING, state="activating (auto-restart)"),
+        ],
     ),
     "test_service_is_not_in_a_crash_loop": (
         [RUNNING, FAILED],
@@ -82,7 +86,10 @@ VALUES = {
     "test_service_runs_so_scans_execute": ([RUNNING], [FAILED]),
     "test_agent_is_activated": (
         [ACTIVATED, replace(ACTIVATED, hostid=None)],
-        [replace(ACTIVATED, configuration=Configuration(UUID, ZEROS)), Installation(Layout(), Configuration(), UUID)],
+        [
+            replace(ACTIVATED, configuration=Configuration(UUID, ZEROS)),
+            Installation(Layout(), Configuration(), UUID),
+        ],
     ),
     "test_agent_is_provisioned": (
         [ACTIVATED],
@@ -103,7 +110,10 @@ VALUES = {
     ),
     "test_status_shows_the_last_assessment_or_has_the_known_limitation": (
         [STATUS, replace(STATUS, kind=Kind.NEVER), replace(STATUS, kind=Kind.LIMITED)],
-        [replace(STATUS, kind=Kind.UNEXPECTED, said="Segmentation fault"), replace(STATUS, kind=Kind.UNREADABLE)],
+        [
+            replace(STATUS, kind=Kind.UNEXPECTED, said="Segmentation fault"),
+            replace(STATUS, kind=Kind.UNREADABLE),
+        ],
     ),
     "test_vulnerability_scan_is_accepted": (
         [Request((TAKEN,), 0), Request((TAKEN, TAKEN), 0)],
@@ -112,7 +122,7 @@ VALUES = {
     "test_policy_evaluation_is_accepted": ([Request((TAKEN,), 0)], [Request((REFUSED,), 0)]),
     "test_vulnerability_scan_was_executed": ([EXECUTED], [replace(EXECUTED, state="unchanged")]),
     "test_policy_evaluation_was_executed": ([EXECUTED], [replace(EXECUTED, state="failed")]),
-}  # fmt: skip
+}
 
 
 def cases(which):

@@ -215,7 +215,10 @@ def main() -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     daemon = Daemon(script.parents[5])
     daemon.start(time.time())
-    while signal.sigtimedwait(ends, TICK_INTERVAL) is None:
+    while True:
+        caught = signal.sigtimedwait(ends, TICK_INTERVAL)
+        if caught is not None and caught.si_signo in ends:  # a thaw after a freeze wakes it without a signal
+            break
         daemon.tick(time.time())
     daemon.stop(time.time())
     return 0

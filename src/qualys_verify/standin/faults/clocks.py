@@ -11,6 +11,15 @@ FAULTS = (
         program("date", 'echo "/bin/sh: 1: date: not found" >&2; exit 127'),
     ),
     variant(
+        "date-without-yesterday",
+        "The host's `date` cannot tell the time of another day.",
+        program(
+            "date",
+            'PATH=${PATH#*:}; case "$*" in *-d*) echo "date: unrecognized option: d" >&2; exit 1 ;; esac; exec date "$@"',
+        ),
+        personality="vendor",
+    ),
+    variant(
         "clock-ahead",
         "The host's clock is three hours ahead of the controller's.",
         clock=Clock(ahead=3 * HOUR),

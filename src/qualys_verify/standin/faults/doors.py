@@ -121,6 +121,17 @@ FAULTS = (
         program("hostname", "printf 'w\\303\\251b <svg/onload=alert(1)> $(reboot)\\n'"),
     ),
     variant(
+        "timeout-absent",
+        "The host has no `timeout`.",
+        program("timeout", 'echo "/bin/sh: 1: timeout: not found" >&2; exit 127'),
+        personality="vendor",
+    ),
+    variant(
+        "gzip-absent",
+        "The host has no `gzip`.",
+        before("sudo", 'case "$*" in *" gzip "*) echo "sudo: gzip: command not found" >&2; exit 1 ;; esac'),
+    ),
+    variant(
         "locale-german",
         "The host speaks German, unless it is told otherwise.",
         before(

@@ -29,8 +29,9 @@ class _Forgets(Daemon):
 class _NeverEnds(Daemon):
     """Its scans start and do not end."""
 
-    def _finish(self, scan: Scan, now: float) -> None:
-        pass
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self._delay = float("inf")
 
 
 class _EndsInSilence(Daemon):
@@ -83,27 +84,34 @@ class _ServesAnother(_Forgets):
 class _Restarts(Daemon):
     """It is restarted in the middle of the first scan, and goes on with it."""
 
-    keeps = True
     _restarted = False
 
     def tick(self, now: float) -> None:
         if self._running and not self._restarted:
             self._restarted = True
-            self._write(now, STOPPING, LOG_LEVEL.format(level=3))
-            if not self.keeps:
-                self._running.clear()
+            self._restart(now)
         super().tick(now)
+
+    def _restart(self, now: float) -> None:
+        self._write(now, STOPPING, LOG_LEVEL.format(level=3))
 
 
 class _RestartsAndForgets(_Restarts):
-    keeps = False
+    """Each scan makes it restart."""
+
+    def _restart(self, now: float) -> None:
+        super()._restart(now)
+        self._running.clear()
+        self._restarted = False
 
 
-class _CarriesOutScanOnly(Daemon):
+class _CarriesOutScanOnly(_EndsInSilence):
     """Policy evaluations are taken and not carried out."""
 
     def _finish(self, scan: Scan, now: float) -> None:
         if scan.manifest == "VM":
+            super(_EndsInSilence, self)._finish(scan, now)
+        else:
             super()._finish(scan, now)
 
 
@@ -272,7 +280,7 @@ FAULTS = (
     ),
     fault(
         "restart-forgets-request",
-        "The agent restarts in the middle of the scan and forgets it.",
+        "Each scan makes the agent restart, and forget it.",
         daemon=_RestartsAndForgets,
         personality="vendor",
     ),

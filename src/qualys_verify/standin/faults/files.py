@@ -77,6 +77,11 @@ FAULTS = (
         may_not_look("configuration"),
     ),
     fault(
+        "configuration-empty",
+        "The agent's configuration was cut off: it is empty.",
+        content("configuration", ""),
+    ),
+    fault(
         "configuration-without-ids",
         "The agent's configuration holds nothing but where it logs.",
         content("configuration", "LogFileDir=@ROOT@/var/log/qualys/\n"),

@@ -8,6 +8,8 @@ def _refuses(*lines: str) -> str:
     return f"{said}; exit 1"
 
 
+_ABSENT = program("sudo", 'echo "/bin/sh: 1: sudo: not found" >&2; exit 127')
+
 TITLE = "What the login may do"
 FAULTS = (
     fault(
@@ -29,11 +31,7 @@ FAULTS = (
         ),
         personality="vendor",
     ),
-    fault(
-        "sudo-absent",
-        "sudo is not installed.",
-        program("sudo", 'echo "/bin/sh: 1: sudo: not found" >&2; exit 127'),
-    ),
+    fault("sudo-absent", "sudo is not installed.", _ABSENT),
     fault(
         "sudo-not-allowed",
         "The login is not in the sudoers file.",
@@ -85,6 +83,18 @@ FAULTS = (
             + _refuses("sudo: a password is required")
             + " ;; esac",
         ),
+    ),
+    fault(
+        "sudo-does-nothing",
+        "sudo is a wrapper that does nothing and ends with exit status 0.",
+        before("sudo", "exit 0"),
+    ),
+    variant(
+        "login-root",
+        "The login is root itself, and sudo is not installed.",
+        program("id", 'case "$*" in -u) echo 0 ;; *) echo root ;; esac'),
+        _ABSENT,
+        personality="vendor",
     ),
     variant(
         "sudo-lectures",

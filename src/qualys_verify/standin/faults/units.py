@@ -119,6 +119,16 @@ FAULTS = (
         personality="vendor",
     ),
     fault(
+        "unit-runs-another-program",
+        "The unit was overridden to run another program, and no agent runs.",
+        unit(ExecStart="{ path=/bin/sleep ; argv[]=/bin/sleep infinity ; ignore_errors=no }"),
+        program(
+            "ps", "echo '   1   0 4026531836 /sbin/init'; echo ' 712   1 4026531836 /bin/sleep infinity'"
+        ),
+        daemon=Dead,
+        personality="vendor",
+    ),
+    fault(
         "systemctl-absent",
         "There is no systemctl.",
         program("systemctl", 'echo "/bin/sh: 1: systemctl: not found" >&2; exit 127'),

@@ -1,0 +1,240 @@
+"""Steps 1 and 2.1: how a host's unit, processes and files are looked at."""
+
+from datetime import timedelta
+from pathlib import PurePosixPath
+
+import pytest
+
+from qualys_verify.agent.layout import HOME, Layout
+from qualys_verify.agent.unit import PROPERTIES
+from qualys_verify.reasons import Denied, Inconclusive, NotApplicable, TimedOut, Unreachable
+from tests.runbook.pretend import CONF, MISSING, REFUSED
+
+UNIT = "qualys-cloud-agent.service"
+DAEMON = HOME / "bin/qualys-cloud-agent"
+SHOW = f"LoadState=loaded\nActiveState=active\nSubState=running\nActiveEnterTimestampMonotonic={86400 * 10**6}\nExecStart={{ path={DAEMON} ; }}\n"
+NO_UNIT = "LoadState=not-found\nActiveState=inactive\nSubState=dead\n"
+UUID = "aaaaaaaa-0000-4000-8000-000000000001"
+ACTIVATED = f"ActivationId={UUID}\nCustomerId={UUID}\n"
+OTHER_CONF = "/etc/opt/qualys/cloud-agent/qualys-cloud-agent.conf"
+HEAD = "head -c 262144"
+
+
+@pytest.fixture
+def running(stage, look):
+    """The unit of a running agent, whose daemon lies where the test says."""
+
+    def make(executable=DAEMON):
+        host, _ = stage({"systemctl": SHOW.replace(str(DAEMON), str(executable))})
+        return look("unit", host, identity=host.identity)
+
+    return make
+
+
+# --- identity --------------------------------------------------------------------------------------------
+
+
+def test_who_answers_is_found_out_and_sudo_is_put_to_the_proof(stage, look):
+    host, script = stage({f"{HEAD} {CONF}": ACTIVATED})
+    assert look("identity", host) is host.identity
+    assert host.identity.uptime == timedelta(days=3)
+    assert script.asked == [f"sudo -n {HEAD} {CONF}"]
+    assert UUID not in str(host.record.replies[-1])
+
+
+def test_that_the_file_of_the_proof_is_missing_proves_sudo_as_well(stage, look):
+    host, _ = stage({f"{HEAD} {CONF}": MISSING})
+    assert look("identity", host).hostname == "web1"
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [(REFUSED, Denied), (Unreachable("gone"), Unreachable), (TimedOut("30 s"), TimedOut)],
+    ids=str,
+)
+def test_who_may_not_look_or_is_not_reached_is_the_reason_for_everything(stage, look, answer, reason):
+    host, _ = stage({HEAD: answer})
+    with pytest.raises(reason):
+        look("identity", host)
+
+
+# --- unit ------------------------------------------------------------------------------------------------
+
+
+def test_the_unit_is_shown_without_root(stage, look):
+    host, script = stage({"systemctl": SHOW})
+    seen = look("unit", host, identity=host.identity)
+    assert script.asked == [f"systemctl show {UNIT} --property={','.join(PROPERTIES)}"]
+    assert (seen.unit, seen.state, seen.running_for) == (UNIT, "active (running)", timedelta(days=2))
+
+
+def test_a_unit_of_another_name_is_asked_for(stage, look):
+    host, script = stage({"systemctl": SHOW}, layout=Layout(unit="agent2.service"))
+    assert look("unit", host, identity=host.identity).unit == "agent2.service"
+    assert script.asked[0].startswith("systemctl show agent2.service ")
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ((1, "", "sh: 1: systemctl:\n not found\n"), r"\(sh: 1: systemctl: not found\)"),
+        ((1, "not booted with systemd", ""), r"\(not booted with systemd\)"),
+        ((1, "", "x" * 200), rf"\({'x' * 160}\)"),
+        ((0, "", ""), r"\(nothing\)"),
+    ],
+)
+def test_a_host_without_systemd_cannot_be_judged(stage, look, answer, said):
+    host, _ = stage({"systemctl": answer})
+    with pytest.raises(Inconclusive, match=rf"^ssh://web1: systemd does not answer {said}"):
+        look("unit", host, identity=host.identity)
+
+
+# --- service ---------------------------------------------------------------------------------------------
+
+
+def test_the_service_is_the_unit_that_is_installed(stage, look, running):
+    host, script = stage()
+    unit = running()
+    assert look("service", host, unit=unit) is unit
+    assert script.commands == []
+
+
+def test_without_a_unit_the_runbook_stops(stage, look):
+    host, _ = stage({"systemctl": NO_UNIT})
+    unit = look("unit", host, identity=host.identity)
+    with pytest.raises(NotApplicable, match=rf"ssh://web1 has no agent \(Unit {UNIT} not found\).*stop here"):
+        look("service", host, unit=unit)
+
+
+# --- processes -------------------------------------------------------------------------------------------
+
+
+def test_processes_are_listed_as_root_and_only_the_agents_are_kept(stage, look, running):
+    listing = (
+        f"1 0 4026 /sbin/init\n712 1 4026 {DAEMON}\n713 1 4026 {DAEMON}\n9 1 4026 app --password=hunter2\n"
+    )
+    host, script = stage({"ps": listing})
+    assert look("processes", host, service=running()).daemons == (712, 713)
+    assert script.asked == ["sudo -n ps -eo pid,ppid,pidns,args"]
+    assert str(DAEMON) in str(host.record.replies[-1])
+    assert "hunter2" not in str(host.record.replies[-1])
+
+
+# --- installation ----------------------------------------------------------------------------------------
+
+
+def files(**answers):
+    return {f"{HEAD} {path}": answer for path, answer in answers.items()}
+
+
+def test_the_configuration_and_its_hostid_are_read_as_root_and_not_shown(stage, look, running):
+    found = {CONF: ACTIVATED, OTHER_CONF: MISSING, "/etc/qualys/hostid": UUID}
+    host, script = stage(files(**found))
+    seen = look("installation", host, service=running())
+    assert (seen.state, seen.provisioning, seen.hostid) == ("activated", "provisioned", UUID)
+    assert script.asked == [f"sudo -n {HEAD} {path}" for path in found]
+    assert UUID not in "".join(map(str, host.record.replies))
+
+
+def test_the_second_place_counts_where_the_first_is_empty(stage, look, running):
+    found = {CONF: MISSING, OTHER_CONF: ACTIVATED, "/etc/opt/qualys/hostid": MISSING}
+    host, _ = stage(files(**found))
+    seen = look("installation", host, service=running())
+    assert (seen.state, seen.hostid) == ("activated", None)
+
+
+def test_the_first_place_counts_where_both_are_there(stage, look, running):
+    found = {CONF: "LogLevel=3\n", OTHER_CONF: ACTIVATED, "/etc/qualys/hostid": ""}
+    host, _ = stage(files(**found))
+    seen = look("installation", host, service=running())
+    assert seen.state.startswith("never activated")
+    assert seen.hostid == ""
+
+
+@pytest.mark.parametrize("text", ["", " \n"], ids=repr)
+def test_a_configuration_that_holds_nothing_says_nothing(stage, look, running, text):
+    host, _ = stage(files(**{CONF: text, OTHER_CONF: ACTIVATED}))
+    with pytest.raises(Inconclusive, match=rf"^ssh://web1: .* at {CONF} holds nothing"):
+        look("installation", host, service=running())
+
+
+def test_an_agent_without_a_configuration_is_not_judged(stage, look, running):
+    host, _ = stage(files(**{CONF: MISSING, OTHER_CONF: MISSING}))
+    with pytest.raises(
+        Inconclusive, match=rf"^ssh://web1: .* not at {CONF} and {OTHER_CONF}: .*--agent-config"
+    ):
+        look("installation", host, service=running())
+
+
+@pytest.mark.parametrize("path", [CONF, OTHER_CONF, "/etc/qualys/hostid"])
+def test_may_not_look_is_not_not_there(stage, look, running, path):
+    found = {CONF: ACTIVATED, OTHER_CONF: MISSING, "/etc/qualys/hostid": UUID}
+    host, _ = stage(files(**found | {path: (1, "", f"head: {path}: Permission denied")}))
+    with pytest.raises(Denied):
+        look("installation", host, service=running())
+
+
+def test_home_is_where_the_unit_runs_the_daemon_from(stage, look, running):
+    host, _ = stage(files(**{CONF: ACTIVATED, OTHER_CONF: MISSING, "/etc/qualys/hostid": UUID}))
+    service = running("/opt/qualys/cloud-agent/bin/qualys-cloud-agent")
+    assert look("installation", host, service=service).layout.root == PurePosixPath("/opt/qualys/cloud-agent")
+
+
+def test_a_configuration_that_is_named_is_the_only_place(stage, look, running):
+    layout = Layout(configuration=PurePosixPath("/data/qualys/agent/agent.conf"))
+    answers = {"/data/qualys/agent/agent.conf": ACTIVATED, "/data/qualys/hostid": UUID}
+    host, script = stage(files(**answers), layout=layout)
+    assert look("installation", host, service=running()).state == "activated"
+    assert len(script.asked) == 2
+
+
+# --- program ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def program_of(stage, look, running):
+    """What the program is looked for with, where the unit runs this one."""
+
+    def make(executable=DAEMON):
+        host, _ = stage(files(**{CONF: ACTIVATED, OTHER_CONF: MISSING, "/etc/qualys/hostid": UUID}))
+        service = running(executable)
+        return {"service": service, "installation": look("installation", host, service=service)}
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [
+        ("total 4\n-rwx------ 1 root root 9 Mar 23 12:00 qualys-cloud-agent\n", "in place"),
+        ("total 0\n", f"{DAEMON} is missing"),
+        ((2, "", "ls: cannot access 'bin': No such file or directory"), f"{DAEMON} is missing"),
+    ],
+)
+def test_the_program_is_looked_for_in_its_folder(stage, look, program_of, answer, state):
+    needs = program_of()
+    host, script = stage({"ls -l ": answer})
+    assert look("program", host, **needs).state == state
+    assert script.asked == [f"sudo -n ls -l {DAEMON.parent}"]
+
+
+def test_a_unit_that_names_no_program_is_looked_at(stage, look, program_of):
+    needs = program_of("[not set]")
+    assert needs["service"].executable is None
+    host, _ = stage({"ls -l ": "qualys-cloud-agent"})
+    assert look("program", host, **needs).state == "in place"
+
+
+def test_a_unit_that_runs_something_else_is_not_judged_by_the_daemons_file(stage, look, program_of):
+    needs = program_of("/bin/sh")
+    host, script = stage()
+    with pytest.raises(NotApplicable, match=rf"runs /bin/sh, which is not the agent's own {DAEMON}"):
+        look("program", host, **needs)
+    assert script.asked == []
+
+
+def test_a_folder_that_may_not_be_listed_says_nothing(stage, look, program_of):
+    needs = program_of()
+    host, _ = stage({"ls -l ": (2, "", "ls: cannot open directory: Permission denied")})
+    with pytest.raises(Denied):
+        look("program", host, **needs)
