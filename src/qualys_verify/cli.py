@@ -131,7 +131,7 @@ def print_sudoers(parsed: argparse.Namespace) -> int:
         sys.stdout.write(allow_list(parsed.user, commands, parsed.command_timeout))
     except ValueError as error:
         sys.stderr.write(f"qualys-verify sudoers: {error}\n")
-        return 2
+        return int(pytest.ExitCode.USAGE_ERROR)
     return 0
 
 

@@ -3,13 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import settings
 
 from qualys_verify.agent.clock import HostClock
-
-# No file of examples in the checkout, and no verdict on how busy the machine is.
-settings.register_profile("agent", database=None, deadline=None)
-settings.load_profile("agent")
 
 NOON = datetime(2026, 3, 23, 12, tzinfo=UTC)
 

@@ -1,8 +1,8 @@
 """The log: every documented header, continuations, and lines that are neither."""
 
-from hashlib import sha256
 import time
 from datetime import UTC, datetime, timedelta, timezone
+from hashlib import sha256
 
 import pytest
 from hypothesis import given

@@ -120,7 +120,7 @@ def _raised(lab_command: LabCommand, count: int) -> Iterator[Lab]:
 def suite(lab, tmp_path) -> Suite:
     """Run the real suite from inside the hub; polls are short, because the stand-in's scans are."""
 
-    def run(*options: str, hosts: str = "lab1") -> "subprocess.CompletedProcess[str]":
+    def run(*options: str, hosts: str = "lab1", lab: Lab = lab) -> "subprocess.CompletedProcess[str]":
         places = [
             f"--report-dir={tmp_path}",
             f"--ssh-config={lab.ssh_config}",

@@ -140,9 +140,9 @@ def test_failed_unit_is_named(suite, broken) -> None:
     assert "failed (failed)" in done.stdout
 
 
-def test_clock_of_the_host_in_another_zone_is_no_matter(suite, as_root) -> None:
-    zone = "ln -sf /usr/share/zoneinfo/{} /etc/localtime; systemctl restart " + UNIT
-    as_root("lab1", "test -d /usr/share/zoneinfo || exit 0")
-    with changed(as_root, zone.format("Asia/Kolkata"), zone.format("Etc/UTC")):
-        done = suite()
-    assert done.returncode == 0, done.stdout
+def test_clock_of_the_host_in_another_zone_is_no_matter(suite, own_lab) -> None:
+    zone = "ln -sf /usr/share/zoneinfo/Asia/Kolkata /etc/localtime || exit 1; rm /var/log/qualys/qualys-cloud-agent.log"
+    assert own_lab.ssh("lab1", f"{zone}; systemctl restart {UNIT}", user="root").returncode == 0
+    done = suite(lab=own_lab)
+    assert done.returncode in {0, 6}, done.stdout  # a log just begun may not show an assessment yet
+    assert row(done.stdout, "lab1")[-3:] == ["✔"] * 3

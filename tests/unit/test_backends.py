@@ -3,6 +3,7 @@
 import shutil
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -58,7 +59,8 @@ def test_a_hung_client_is_ended(reach):
 
 
 @pytest.fixture
-def inventory(tmp_path):
+def inventory(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")  # a venv need not be activated
     if shutil.which("ansible") is None:
         pytest.skip("ansible is not installed: pip install -e '.[test]' brings it")
     path = tmp_path / "inventory.ini"

@@ -31,7 +31,7 @@ from qualys_verify.standin.faults import FAULTS, Clock, Door, Site, make_faulty
 from qualys_verify.standin.install import StandinHost, install
 
 _LOOPBACK = "127.0.0.1"
-_NOWHERE = "nowhere.invalid"  # a name that no resolver may ever know
+_NOWHERE = "nowhere..invalid"  # no name at all: it is refused here, and no resolver is asked
 _BLOCK = 65536  # bytes; how much is passed on at a time
 _REAP_LIMIT = 1.0  # seconds until a killed process is given up
 _LOOK_AGAIN = 0.1  # seconds between two looks whether a connection is to be lost

@@ -1,6 +1,7 @@
 """Step 5: waiting until what was asked for was carried out. Times are minutes after noon, when it was asked."""
 
 import time
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -177,7 +178,7 @@ def test_an_interruption_while_it_waits_ends_it(wait_for):
     ("settings", "sleeps"),
     [
         ({"poll_interval": None, "poll_timeout": None}, [15] * 59),
-        ({"poll_interval": 600.0, "poll_timeout": None}, [600]),
+        ({"poll_interval": 449.75, "poll_timeout": None}, [449.75] * 2),
         ({"poll_interval": None, "poll_timeout": 40.0}, [15] * 2),
         ({"poll_interval": 60.0, "poll_timeout": 59.0}, []),
         ({"poll_interval": 60.0, "poll_timeout": 61.0}, [60]),
@@ -200,10 +201,21 @@ def test_the_wait_counts_from_the_request(wait_for):
 
 def test_a_wait_that_is_over_is_one_look(wait_for):
     _, script, outcome = wait_for(
-        {STATUS: [stamp(-60), stamp(0)]}, asked_for=lambda: request(asked=time.monotonic() - 9999)
+        {STATUS: stamp(-60)}, asked_for=lambda: request(asked=time.monotonic() - 9999), poll_interval=0.5
     )
     assert outcome().state == "unchanged"
     assert len(script.asked) == 1
+
+
+def one_after_the_other():
+    """Two requests of a step, the second two minutes after the first."""
+    first, second = request(ID, ID2, types=(ScanType.VM, ScanType.INV)).answers
+    return Request((first, replace(second, sent=NOON + timedelta(minutes=2))), time.monotonic())
+
+
+def test_the_first_of_two_requests_is_what_an_assessment_must_follow(wait_for):
+    _, _, outcome = wait_for({STATUS: stamp(1)}, asked_for=one_after_the_other)
+    assert outcome().state == "executed"
 
 
 # --- by the log ------------------------------------------------------------------------------------------
@@ -254,6 +266,16 @@ def test_each_request_of_a_step_is_followed(wait_for):
     assert len(script.asked) == 5
     assert f"vm {ID}: done" in host.record.readings[1]
     assert f"; inv {ID2}: unseen" in host.record.readings[1]
+
+
+def test_the_archive_is_read_where_the_log_begins_after_the_first_of_two_requests(wait_for):
+    answers = {
+        f"gzip -dc {LOG}.0.gz": "",
+        f"{TAIL}.0": log(EARLIER, (0, f"OnDemand request for Control ID: {ID} completed")),
+        TAIL: log((1, f"OnDemand request for Control ID: {ID2} completed")),
+    }
+    _, _, outcome = wait_for(answers, LIMITED, asked_for=one_after_the_other)
+    assert outcome().state == "executed"
 
 
 def test_one_that_is_behind_is_the_step(wait_for):

@@ -1,0 +1,45 @@
+"""The agent's processes, by their full path."""
+
+import pytest
+
+from qualys_verify.agent.processes import agents_only, parse_processes
+
+HEAD = "    PID    PPID      PIDNS COMMAND\n      1       0 4026531836 /sbin/init\n"
+DAEMON = "/usr/local/qualys/cloud-agent/bin/qualys-cloud-agent"
+
+
+@pytest.mark.parametrize(
+    ("rows", "state"),
+    [
+        (f"  710       1 4026531836 {DAEMON}\n", "one agent"),
+        (f"  710       1 4026531836 {DAEMON}\n  800     710 4026531836 {DAEMON} scan\n", "one agent"),
+        ("", "one agent"),
+        (f"  710       1 4026531836 {DAEMON}\n  900     899 4026532999 {DAEMON}\n", "one agent"),
+        (f"  710       1 4026531836 {DAEMON}\n  999       1 4026531836 tail -f {DAEMON}\n", "one agent"),
+        (
+            f"  710       1 4026531836 {DAEMON}\n  711       1 4026531836 qualys-cloud-agent-helper\n",
+            "one agent",
+        ),
+        (
+            f"  710       1 4026531836 {DAEMON}\n  720       1 4026531836 /opt/old/bin/qualys-cloud-agent -x\n",
+            "2 agents: processes 710, 720",
+        ),
+        (f"  710       1 - {DAEMON}\n  720       1 - {DAEMON}\n", "2 agents: processes 710, 720"),
+    ],
+    ids=[
+        "alone",
+        "with a child",
+        "unseen",
+        "in a container",
+        "as an argument",
+        "another program",
+        "two",
+        "two, namespaces unknown",
+    ],
+)
+def test_agents_beside_each_other_are_counted(rows, state):
+    assert parse_processes(HEAD + rows).state == state
+
+
+def test_the_evidence_keeps_nobody_else_s_command_line():
+    assert agents_only(f"{HEAD}  710 1 1 {DAEMON}\n  5 1 1 mysql --password=x\n") == f"  710 1 1 {DAEMON}"

@@ -1,0 +1,139 @@
+"""The mutation proof: change the code in one place at a time, and see that a test fails (`tox -e mutants`).
+
+`python -m tests.mutation.run [PART …]`: only modules whose path contains one of the parts. Works on copies of the
+checkout, one for each core.
+"""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from difflib import unified_diff
+from pathlib import Path
+
+from cosmic_ray.ast import ast_nodes, get_ast
+from cosmic_ray.mutating import use_mutation
+from cosmic_ray.testing import run_tests
+from cosmic_ray.work_item import TestOutcome
+
+from tests.mutation.operators import OPERATORS
+
+CHECKOUT = Path(__file__).parents[2]
+NEEDED = ("conftest.py", "pyproject.toml", "fixtures", "src", "tests", "tests_agent")
+LEAST = 0.9
+
+# Each scope's modules, and the tests that are to see a change of it: those of the module itself, then the others.
+# Left out are those of how long something may take: they take longest, and no mutant is only slow.
+AGENT, RUNBOOK = "tests/agent", "tests/runbook"
+SCOPES = {
+    "tests_agent": ("tests_agent/test_*.py", [f"{RUNBOOK}/test_sentences.py"]),
+    "fixtures": ("fixtures/*.py", [f"{RUNBOOK}/test_observed_{{name}}", RUNBOOK]),
+    "agent": ("src/qualys_verify/agent/*.py", [f"{AGENT}/test_{{name}}", RUNBOOK, AGENT]),
+    "verdict": ("src/qualys_verify/verdict.py", ["tests/unit/test_verdict.py"]),
+}
+PYTEST = (
+    f"{shlex.quote(sys.executable)} -m pytest -x -q --no-header --tb=no -p no:xdist -k 'not takes_no_time'"
+)
+SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change: which operator, and at which of the places that it finds in a module."""
+
+    scope: str
+    module: str
+    operator: str
+    occurrence: int
+    tests: tuple[str, ...]
+
+
+def mutants(source: Path, parts: list[str]) -> list[Mutant]:
+    """Every change of every module in scope, if its path has one of the parts."""
+    found = []
+    for scope, (modules, tests) in SCOPES.items():
+        for path in sorted(source.glob(modules)):
+            module = str(path.relative_to(source))
+            if path.name == "__init__.py" or not any(part in module for part in parts or [""]):
+                continue
+            own = [test.format(name=path.name) for test in tests]
+            there = tuple(dict.fromkeys(test for test in own if (source / test).exists()))
+            nodes = list(ast_nodes(get_ast(path.read_text())))
+            for name, operator in OPERATORS.items():
+                count = sum(len(list(operator.mutation_positions(node))) for node in nodes)
+                found += [Mutant(scope, module, name, number, there) for number in range(count)]
+    return found
+
+
+def copy(source: Path, folder: Path) -> Path:
+    """What the tests need of a checkout, in a new folder."""
+    home = Path(tempfile.mkdtemp(dir=folder))
+    for name in NEEDED:
+        if (source / name).is_dir():
+            shutil.copytree(source / name, home / name)
+        else:
+            shutil.copy2(source / name, home)
+    return home
+
+
+def settle(source: Path) -> None:
+    """Give this process a copy for its own."""
+    home = copy(source, source.parent)
+    os.chdir(home)
+    os.environ["PYTHONPATH"] = str(home / "src")
+
+
+def survives(mutant: Mutant) -> str:
+    """What was changed, as a diff, when no test saw it; otherwise nothing."""
+    path = Path(mutant.module)
+    with use_mutation(path, OPERATORS[mutant.operator], mutant.occurrence) as (before, after):
+        if after is None or after == before:
+            raise RuntimeError(f"{mutant} changes nothing")
+        outcome, said = run_tests(f"{PYTEST} {shlex.join(mutant.tests)}", SECONDS)
+    if outcome is TestOutcome.KILLED:
+        return ""
+    lines = unified_diff(
+        before.splitlines(), after.splitlines(), mutant.module, mutant.operator, lineterm="", n=0
+    )
+    return "\n".join(lines) if outcome is TestOutcome.SURVIVED else said
+
+
+def holds(tests: tuple[str, ...]) -> bool:
+    """Whether the tests pass as long as nothing is changed; leaves their bytecode for the runs to come."""
+    return subprocess.run([*shlex.split(PYTEST), *tests], check=False, stdout=subprocess.PIPE).returncode == 0
+
+
+def say(text: str) -> None:
+    """A line for whoever waits, at once."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def main(parts: list[str]) -> int:
+    """Run all of it; 0 when enough mutants were seen."""
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        source = copy(CHECKOUT, Path(folder))  # whoever edits the checkout meanwhile is not in the way
+        found = mutants(source, parts)
+        with ProcessPoolExecutor(os.cpu_count(), initializer=settle, initargs=(source,)) as pool:
+            if not all(pool.map(holds, dict.fromkeys(mutant.tests for mutant in found))):
+                return 2
+            killed = Counter[str]()
+            for mutant, diff in zip(found, pool.map(survives, found), strict=True):
+                killed[mutant.scope] += not diff
+                if diff:
+                    say(f"{diff}\n")
+    total = Counter(mutant.scope for mutant in found)
+    for scope, count in total.items():
+        say(f"{scope:<12} {count:>5} mutants, {killed[scope]:>5} killed, {killed[scope] / count:.1%}")
+    score = killed.total() / total.total()
+    say(f"{'all':<12} {total.total():>5} mutants, {killed.total():>5} killed, {score:.1%}")
+    return 0 if score >= LEAST else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

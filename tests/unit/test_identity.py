@@ -1,0 +1,87 @@
+"""Who answers, and what can be told of it."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from qualys_verify.identity import PROBES, read_identity
+
+NOW = datetime(2026, 11, 21, 20, 15, 0, 500_000, tzinfo=UTC)
+ANSWERS = dict.fromkeys(PROBES, "") | {
+    "uid": "1000",
+    "user": "ops",
+    "hostname": "web1",
+    "kernel": "6.1.0-18-amd64",
+    "clock": f"{int(NOW.timestamp()) + 90} +0100\n{int(NOW.timestamp()) - 86310} +0100",
+    "uptime": "5000.10 1.00",
+}
+
+
+def identity(**answers):
+    return read_identity({**ANSWERS, **answers}, "SHA256:abc", NOW)
+
+
+def test_little_is_needed():
+    found = identity()
+    assert (found.uid, found.hostname, found.uptime) == (1000, "web1", timedelta(seconds=5000.1))
+    assert found.offset == timedelta(seconds=90)
+    assert dict(found.facts)["clock"].endswith("+90 s to the controller")
+    assert "reboot required" not in dict(found.facts)
+    assert not found.has_timeout
+
+
+@pytest.mark.parametrize("missing", ["uid", "clock", "uptime"])
+def test_what_does_not_answer_like_linux_is_no_host(missing):
+    with pytest.raises(ValueError, match="does not answer like a Linux host"):
+        identity(**{missing: ""})
+
+
+@pytest.mark.parametrize(
+    ("listing", "newer"),
+    [
+        ("/boot/vmlinuz-6.1.0-18-amd64\n/boot/vmlinuz-6.1.0-21-amd64", "6.1.0-21-amd64"),
+        ("/boot/vmlinuz-6.1.0-18-amd64\n/lib/modules/6.1.0-9-amd64/vmlinuz", ""),
+        ("/boot/vmlinuz-6.1.0-18-amd64\n/boot/vmlinuz-6.1.0-21-cloud-amd64", ""),
+        ("/boot/vmlinuz-6.1.0-21-amd64", ""),  # not the running kernel's machine
+        ("", ""),
+        ("/boot/vmlinuz-0-rescue-abc\n/boot/vmlinuz-6.1.0-18-amd64", ""),
+    ],
+)
+def test_a_newer_kernel_than_the_running_one(listing, newer):
+    found = identity(kernels=listing)
+    assert found.newer_kernel == newer
+    assert bool(found.why_reboot) == bool(newer)
+
+
+def test_the_file_that_asks_for_a_reboot():
+    assert identity(reboot="/run/reboot-required").why_reboot == "/run/reboot-required exists"
+
+
+@pytest.mark.parametrize(
+    ("printed", "version"),
+    [
+        ("6.1.2.27", "6.1.2.27"),
+        ("6.3.0-12", "6.3.0-12"),
+        ("package qualys-cloud-agent is not installed", ""),
+        ("", ""),
+    ],
+)
+def test_the_package_s_version(printed, version):
+    assert identity(package=printed).agent_version == version
+
+
+def test_the_system_s_name():
+    assert identity(system='NAME="x"\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n').system.startswith(
+        "Debian"
+    )
+
+
+def test_two_names_of_one_machine_are_one_installation():
+    assert (
+        identity(machine_id="a", boot_id="b").installation
+        == identity(machine_id="a", boot_id="b").installation
+    )
+    assert (
+        identity(machine_id="a", boot_id="b").installation
+        != identity(machine_id="a", boot_id="c").installation
+    )
