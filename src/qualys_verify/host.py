@@ -197,7 +197,12 @@ class Host:
             return reply.stdout
         if _NO_PERMISSION.search(reply.stderr):
             raise Denied(
-                f"{self.target.id}: `{reply.command}` is not permitted: let this login use sudo for it"
+                f"{self.target.id}: `{reply.command}` is not permitted, "
+                + (
+                    "not even to root: look at the file's mount, ACL and SELinux label"
+                    if _is_root(reply)
+                    else "let this login use sudo for it"
+                )
             )
         if _NO_SUCH_FILE.search(reply.stderr):
             return None
@@ -285,6 +290,10 @@ class Host:
             raise Denied(
                 f"{self.target.id}: `{reply.command}` was refused by sudo ({said}): allow it without a password (NOPASSWD)"
             )
+
+
+def _is_root(reply: Reply) -> bool:
+    return reply.command.startswith("sudo ")
 
 
 def _read_clock(target_id: str, text: str) -> HostClock:

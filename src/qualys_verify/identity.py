@@ -99,7 +99,7 @@ def read_identity(answers: Mapping[str, str], host_key: str, controller: datetim
         uid, uptime = int(answers["uid"]), timedelta(seconds=float(answers["uptime"].split()[0]))
     except (ValueError, IndexError, OverflowError) as error:
         raise ValueError(
-            f"it does not answer like a Linux host (`id -u`, `date`, `cat /proc/uptime`): {error}"
+            "it does not answer like a Linux host: `id -u`, `date` or `cat /proc/uptime` prints something else"
         ) from error
     return Identity(
         uid=uid,

@@ -1,10 +1,15 @@
 """Why no command ran on a target, out of what the client program said."""
 
+import re
+
 from qualys_verify.frame import RawResult, text
 from qualys_verify.targets import Target
 
 # The shell's status for a program that it does not find.
 _NOT_INSTALLED = 127
+
+# What the client says of a key that it accepted, and what login says of a missing home.
+_CHATTER = re.compile(r"[+|]|Host key fingerprint is |Could not chdir to home")
 
 _REASONS = (
     (
@@ -72,6 +77,6 @@ def why_unreachable(target: Target, raw: RawResult) -> str:
     for phrase, sentence in _REASONS:
         if phrase.lower() in said.lower():
             return f"{target.id} cannot be reached: {sentence}"
-    lines = [line for line in text(said).splitlines() if line.strip() and line[0] not in "+|"]
+    lines = [line for line in text(said).splitlines() if line.strip() and not _CHATTER.match(line)]
     last = f" and said: {lines[-1].strip()[:160]}" if lines else ""
     return f"{target.id} cannot be reached: no command ran there; the client ended with status {raw.status}{last}"

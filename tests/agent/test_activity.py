@@ -237,3 +237,37 @@ def test_an_enormous_log_takes_no_time(word):
     began = time.process_time()
     judge_activity(parse_log(lines + "\n" + header + word * 20000), HostClock(NOON, (HOUR,)), PATTERNS, HOUR)
     assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize(("since", "count"), [(48, 2), (49, 1), (50, 0)])
+def test_the_last_fifty_entries_count(since, count):
+    lines = [(60, "Fatal", FATAL)] * 2 + [(5, "a")] * since
+    assert LAST_ENTRIES == 50
+    assert len(judge(*lines).fatal) == count
+
+
+def test_the_last_of_several_is_named():
+    seen = judge(*((9 - minute, "Fatal", f"{FATAL} {minute}") for minute in range(3)))
+    assert seen.fatal_errors == f"3 fatal errors, the last: 2026-03-23 11:53:00 [fatal] {FATAL} 2"
+    assert str(seen) == f"last entry 7 min ago, {seen.fatal_errors}"
+    assert str(judge((7, "Fatal", FATAL))) == "last entry 7 min ago, fatal errors not repeated"
+    failing = judge(*((9 - minute, "Error", "CAPI request failed") for minute in range(3)))
+    assert failing.communication_state == (
+        "fails: 3 attempts since the last success, the last: 2026-03-23 11:53:00 [error] CAPI request failed"
+    )
+
+
+@pytest.mark.parametrize(
+    ("minutes", "ago"),
+    [
+        (-1, "0 s"),
+        (0, "0 s"),
+        (1 / 60, "1 s"),
+        (59 / 60, "59 s"),
+        (1, "1 min"),
+        (59, "59 min"),
+        (60, "1 h 0 min"),
+    ],
+)
+def test_how_long_ago_it_was_is_said(minutes, ago):
+    assert str(judge((minutes, "a"))).startswith(f"last entry {ago} ago, ")

@@ -17,6 +17,10 @@ DAEMON = "/usr/local/qualys/cloud-agent/bin/qualys-cloud-agent"
         (f"  710       1 4026531836 {DAEMON}\n  900     899 4026532999 {DAEMON}\n", "one agent"),
         (f"  710       1 4026531836 {DAEMON}\n  999       1 4026531836 tail -f {DAEMON}\n", "one agent"),
         (
+            f"  710       1 4026531836 python3 {DAEMON}\n  720       1 4026531836 /bin/sh -e {DAEMON}\n",
+            "2 agents: processes 710, 720",
+        ),
+        (
             f"  710       1 4026531836 {DAEMON}\n  711       1 4026531836 qualys-cloud-agent-helper\n",
             "one agent",
         ),
@@ -32,6 +36,7 @@ DAEMON = "/usr/local/qualys/cloud-agent/bin/qualys-cloud-agent"
         "unseen",
         "in a container",
         "as an argument",
+        "by interpreters",
         "another program",
         "two",
         "two, namespaces unknown",

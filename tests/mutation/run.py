@@ -5,22 +5,24 @@ checkout, one for each core.
 """
 
 import os
-import shlex
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from difflib import unified_diff
+from multiprocessing import get_context
 from pathlib import Path
 
+import hypothesis.strategies  # noqa: F401  # at hand for every fork
+import pytest
+import testinfra.plugin  # noqa: F401  # the same
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import use_mutation
-from cosmic_ray.testing import run_tests
-from cosmic_ray.work_item import TestOutcome
 
+import qualys_verify.plugin  # noqa: F401  # for the libraries that it brings
 from tests.mutation.operators import OPERATORS
 
 CHECKOUT = Path(__file__).parents[2]
@@ -36,9 +38,8 @@ SCOPES = {
     "agent": ("src/qualys_verify/agent/*.py", [f"{AGENT}/test_{{name}}", RUNBOOK, AGENT]),
     "verdict": ("src/qualys_verify/verdict.py", ["tests/unit/test_verdict.py"]),
 }
-PYTEST = (
-    f"{shlex.quote(sys.executable)} -m pytest -x -q --no-header --tb=no -p no:xdist -k 'not takes_no_time'"
-)
+PYTEST = ("-x", "-q", "--no-header", "--tb=no", "-p", "no:xdist", "-k", "not takes_no_time")
+OURS = {"fixtures", "qualys_verify", "tests", "tests_agent"}
 SECONDS = 60
 
 
@@ -85,7 +86,29 @@ def settle(source: Path) -> None:
     """Give this process a copy for its own."""
     home = copy(source, source.parent)
     os.chdir(home)
-    os.environ["PYTHONPATH"] = str(home / "src")
+    sys.path[:0] = [str(home), str(home / "src")]
+
+
+def passes(tests: tuple[str, ...]) -> bool:
+    """Whether the tests pass on this process's copy, as it is now."""
+    # A fork has all libraries at hand, which is most of what a small test run takes.
+    process = get_context("fork").Process(target=run_pytest, args=(tests,))
+    process.start()
+    process.join(SECONDS)
+    if process.is_alive():
+        process.kill()
+        process.join()
+    return process.exitcode == 0
+
+
+def run_pytest(tests: tuple[str, ...]) -> None:
+    """Run tests in a process that has seen nothing of the checkout itself, and end with pytest's status."""
+    for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:
+        del sys.modules[name]
+    sys.path[:] = [place for place in sys.path if not Path(place).is_relative_to(CHECKOUT)]
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        status = pytest.main([*PYTEST, *tests])
+    os._exit(status)
 
 
 def survives(mutant: Mutant) -> str:
@@ -94,18 +117,12 @@ def survives(mutant: Mutant) -> str:
     with use_mutation(path, OPERATORS[mutant.operator], mutant.occurrence) as (before, after):
         if after is None or after == before:
             raise RuntimeError(f"{mutant} changes nothing")
-        outcome, said = run_tests(f"{PYTEST} {shlex.join(mutant.tests)}", SECONDS)
-    if outcome is TestOutcome.KILLED:
-        return ""
+        if not passes(mutant.tests):
+            return ""
     lines = unified_diff(
         before.splitlines(), after.splitlines(), mutant.module, mutant.operator, lineterm="", n=0
     )
-    return "\n".join(lines) if outcome is TestOutcome.SURVIVED else said
-
-
-def holds(tests: tuple[str, ...]) -> bool:
-    """Whether the tests pass as long as nothing is changed; leaves their bytecode for the runs to come."""
-    return subprocess.run([*shlex.split(PYTEST), *tests], check=False, stdout=subprocess.PIPE).returncode == 0
+    return "\n".join(lines)
 
 
 def say(text: str) -> None:
@@ -120,7 +137,7 @@ def main(parts: list[str]) -> int:
         source = copy(CHECKOUT, Path(folder))  # whoever edits the checkout meanwhile is not in the way
         found = mutants(source, parts)
         with ProcessPoolExecutor(os.cpu_count(), initializer=settle, initargs=(source,)) as pool:
-            if not all(pool.map(holds, dict.fromkeys(mutant.tests for mutant in found))):
+            if not all(pool.map(passes, dict.fromkeys(mutant.tests for mutant in found))):
                 return 2
             killed = Counter[str]()
             for mutant, diff in zip(found, pool.map(survives, found), strict=True):

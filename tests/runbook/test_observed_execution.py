@@ -430,7 +430,20 @@ def wait_for_policy(stage, look):
 
 def test_one_timestamp_speaks_for_both_steps(wait_for_policy):
     with pytest.raises(NotApplicable, match="the scan speaks for both"):
-        wait_for_policy({}, BEFORE, scan=request(asked=0))
+        wait_for_policy({TAIL: log(EARLIER, (1, STARTED), (2, FINISHED))}, BEFORE, scan=request(asked=0))
+
+
+def test_an_evaluation_that_the_log_mentions_is_followed_beside_the_timestamp(wait_for_policy):
+    lines = (EARLIER, (0, "Policy evaluation started"), (2, "Policy evaluation finished"))
+    _, seen = wait_for_policy({TAIL: growing(*lines)}, BEFORE, scan=request(asked=0))
+    assert seen.state == "executed"
+
+
+def test_an_evaluation_that_began_and_never_ended_is_not_passed_over(wait_for_policy):
+    with pytest.raises(Inconclusive, match="its end was not seen"):
+        wait_for_policy(
+            {TAIL: log(EARLIER, (1, "Policy evaluation started"))}, BEFORE, scan=request(asked=0)
+        )
 
 
 def test_alone_the_evaluation_has_the_timestamp(wait_for_policy):
@@ -455,5 +468,5 @@ def test_the_log_tells_the_steps_apart(wait_for_policy, scan):
 
 def test_only_the_request_of_a_step_is_used_and_the_scan_is_not_brought_in():
     policy = observation._DECLARED["policy_execution"]
-    assert policy.uses == ("scan",)
+    assert policy.uses == ("scan", "scan_execution")
     assert "scan" not in policy.needs

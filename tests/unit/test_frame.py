@@ -203,7 +203,7 @@ def test_a_stream_that_was_lost_is_a_connection_that_was_lost():
         (b"The ED25519 host key for web1 is marked as revoked.", "do not connect"),
         (
             b"Host key fingerprint is SHA256:x\n+--[ED25519 256]--+\n|  .oo  |\n+----[SHA256]-----+\n",
-            "said: Host key fingerprint is SHA256:x",
+            "ended with status 255",
         ),
         (b"This account is currently not available.", "runs no commands"),
         (b"sh: 1: ssh: not found", "said: sh: 1: ssh: not found"),

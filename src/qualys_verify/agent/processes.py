@@ -1,10 +1,13 @@
 """The agent's processes. Its name has 18 characters and the kernel keeps 15, so the full path is what counts."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from qualys_verify.agent.layout import DAEMON
+
+_INTERPRETER = re.compile(r"(?:ba|da|k|z|a)?sh|busybox|python[\d.]*|perl[\d.]*|ruby[\d.]*|qemu-\w+")
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,12 @@ def _rows(listing: str) -> Iterator[tuple[int, int, str, str]]:
 
 
 def _is_daemon(args: str) -> bool:
-    """Whether the program that runs is the daemon: by its full path, whoever has it as an argument."""
-    program = PurePosixPath(args.split(maxsplit=1)[0])
+    """Whether the program that runs is the daemon: by its full path, or as the script that an interpreter runs.
+
+    Whoever else has the path among its arguments (`tail`, an editor) is not.
+    """
+    words = args.split()
+    if _INTERPRETER.fullmatch(PurePosixPath(words[0]).name):
+        words = [word for word in words[1:] if not word.startswith("-")]
+    program = PurePosixPath(words[0]) if words else PurePosixPath()
     return program.name == DAEMON and program.is_absolute()

@@ -162,7 +162,7 @@ def read_answer(demand: Demand, sent: datetime, status: int, stdout: str, stderr
 
 
 def _refusal(status: int, stdout: str, stderr: str) -> str:
-    said = " ".join((stdout.strip() or stderr).split())[:160]
+    said = " ".join((stdout.strip() or stderr).split())[:300]
     if _MISSING_MANIFEST.search(stdout + stderr):
         return f"not accepted, the manifest is missing ({said}): {MANIFEST_REMEDY}"
     if _NOT_RUNNING.search(stdout + stderr):
