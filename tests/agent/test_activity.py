@@ -251,6 +251,8 @@ def test_the_last_of_several_is_named():
     assert seen.fatal_errors == f"3 fatal errors, the last: 2026-03-23 11:53:00 [fatal] {FATAL} 2"
     assert str(seen) == f"last entry 7 min ago, {seen.fatal_errors}"
     assert str(judge((7, "Fatal", FATAL))) == "last entry 7 min ago, fatal errors not repeated"
+    both = judge((7, "Fatal", FATAL), (7, "Fatal", FATAL))
+    assert str(both) == f"last entry 7 min ago, {both.fatal_errors}"
     failing = judge(*((9 - minute, "Error", "CAPI request failed") for minute in range(3)))
     assert failing.communication_state == (
         "fails: 3 attempts since the last success, the last: 2026-03-23 11:53:00 [error] CAPI request failed"
@@ -271,3 +273,9 @@ def test_the_last_of_several_is_named():
 )
 def test_how_long_ago_it_was_is_said(minutes, ago):
     assert str(judge((minutes, "a"))).startswith(f"last entry {ago} ago, ")
+
+
+def test_attempts_that_failed_are_counted_since_the_last_success():
+    failed = (5, "Error", "CAPI request failed")
+    assert [judge((5, SUCCESS), *[failed] * count).attempts for count in range(4)] == [0, 1, 2, 3]
+    assert judge((5, "Information", "a")).attempts == 0

@@ -12,6 +12,7 @@ from qualys_verify.agent.assessment import (
     Reading,
     has_advanced,
     has_gone_back,
+    lies_ahead,
     parse_stamp,
     parse_status,
 )
@@ -50,6 +51,7 @@ EVENING = local("2026-11-01 20:15")
         "Sunday, November 1, 2026 at 8:15:00 PM",
         "Nov 1, 2026 8:15:00 p.m.",
         "November 1st, 2026 20:15:00",
+        "1st Nov 2026 20:15:00",
         "1 Nov 2026 20:15:00",
         "01-Nov-2026 20:15:00",
         "01/Nov/2026 20:15:00",
@@ -75,6 +77,7 @@ def test_the_usual_ways_of_writing_a_timestamp_are_read(text):
         ("2026-11-01 20:15:00 +0000", 0),
         ("2026-11-01T20:15:00.123+01:00[Europe/Berlin]", 1),
         ("2026-11-01 20:15:00 GMT+0100", 1),
+        ("2026-11-01 20:15:00 UTC+0100", 1),
         ("Sun Nov  1 20:15:00 UTC 2026", 0),
         ("Sun Nov  1 20:15:00 -0500 2026", -5),
         ("Sun, 01 Nov 2026 20:15:00 -0500", -5),
@@ -115,8 +118,11 @@ def test_the_step_that_it_is_printed_in_is_known(text, resolution):
         ("21/11/2026 20:15", local("2026-11-21 20:15")),
         ("03/03/2026 20:15", local("2026-03-03 20:15")),
         ("03/04/2026 20:15", None),
+        ("11/12/2026 20:15", None),
         ("2026-11-01 12:15 AM", local("2026-11-01 00:15")),
         ("2026-11-01 12:15 PM", local("2026-11-01 12:15")),
+        ("2026-11-01 00:15 PM", None),
+        ("2026-11-01 13:15 PM", None),
     ],
 )
 def test_what_could_mean_two_is_not_read(text, when):
@@ -341,3 +347,82 @@ def test_an_assessment_while_clocks_are_put_forward_has_advanced():
     before = reading("2026-03-29 01:50:00", change - 5 * MINUTE, (HOUR,))
     after = reading("2026-03-29 03:04:00", change + 5 * MINUTE, (2 * HOUR, HOUR))
     assert has_advanced(before, after, change - 4 * MINUTE)
+
+
+def test_what_is_shown_of_a_long_answer_is_its_beginning(clock):
+    assert parse_status("x" * 200, clock).said == "x" * 120
+    assert parse_status(f"Last assessment: {'x' * 200}", clock).said == "x" * 80
+
+
+def test_a_timestamp_is_not_as_long_as_a_page():
+    for length, is_one in ((100, True), (101, False)):
+        text = f"2026-11-01 20:15:00 ({'x'.rjust(length - 26)} ago)"
+        assert len(text) == length
+        assert (parse_stamp(text) is not None) == is_one
+
+
+@pytest.mark.parametrize(
+    ("shown", "offsets", "ahead"),
+    [
+        ("2026-03-23 11:59:00", [0], False),
+        ("2026-03-23 12:01:30", [0], False),
+        ("2026-03-23 12:01:31", [0], True),
+        ("2026-03-23 12:00:00", [-2], False),  # in UTC it is now
+        ("2026-03-23 14:00:00", [2], False),
+        ("2026-03-23 12:01:31 +0000", [2], True),
+        ("never", [0], False),
+    ],
+)
+def test_a_stamp_lies_ahead_when_it_does_in_any_zone(shown, offsets, ahead):
+    assert lies_ahead(reading(shown, NOON, tuple(offset * HOUR for offset in offsets))) == ahead
+
+
+@pytest.mark.parametrize(("after", "has"), [("12:06:30", True), ("12:06:31", False)])
+def test_an_assessment_may_be_a_moment_ahead_of_the_clock(after, has):
+    assert has_advanced(reading(BEFORE), reading(f"2026-03-23 {after}"), NOON) == has
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "",
+        "none",
+        "Never",
+        "n/a",
+        "NA",
+        "-",
+        "---",
+        "null",
+        "nil",
+        "not yet",
+        "not available",
+        "not assessed",
+        "unknown",
+        "0",
+    ],
+)
+def test_the_usual_words_for_never_are_read(word, clock):
+    assert parse_status(f"Last assessment: {word}", clock).kind is Kind.NEVER
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Last assessment",
+        "last_assessment",
+        "LAST-ASSESSMENT",
+        "Last Assessment Time",
+        "lastAssessmentDate",
+        "last assessment timestamp",
+    ],
+)
+@pytest.mark.parametrize("form", ["{}: {}", "{} = {}", " * {}: {}", '"{}": "{}",'])
+def test_the_usual_ways_of_naming_it_are_read(name, form, clock):
+    seen = parse_status(form.format(name, "2026-03-23 08:00:00"), clock)
+    assert (seen.kind, str(seen.stamp)) == (Kind.STAMP, "2026-03-23 08:00:00")
+
+
+@pytest.mark.parametrize("day", ["1st", "2nd", "3rd", "4th", "1", "01"])
+def test_a_day_may_be_written_as_a_number_in_a_row(day):
+    assert parse_stamp(f"November {day}, 2026 20:15").when.month == 11
+    assert parse_stamp(f"November {day}, 2026 20:15").when.day == int(day[0] if day != "01" else "1")

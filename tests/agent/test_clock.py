@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qualys_verify.agent.clock import HostClock, parse_clock, parse_offset
+from qualys_verify.agent.clock import TOLERANCE, HostClock, parse_clock, parse_offset
 
 HOUR = timedelta(hours=1)
 
@@ -78,6 +78,7 @@ def test_entries_out_of_order_by_a_moment_change_nothing():
         (["1774267200 +0200", "1774180800 +0200"], (2,)),
         (["1774267200 +0100", "1774180800 +0200"], (1, 2)),
         (["1774267200 -0500", ""], (-5,)),
+        (["1774267200 +0100", "1774180800 +0200", "1774094400 +0300"], (1, 2)),
         (["1774267200 -0500", "date: invalid date"], (-5,)),
     ],
 )
@@ -116,3 +117,21 @@ def test_an_offset_is_read(text, minutes):
 def test_an_offset_is_less_than_a_day_or_an_error(text):
     with suppress(ValueError):
         assert abs(parse_offset(text)) < timedelta(days=1)
+
+
+@pytest.mark.parametrize("text", ["+2400", "-24:00", "+9959", "0100", "+01", "+1:00", "CET", ""])
+def test_what_is_no_offset_is_an_error(text):
+    with pytest.raises(ValueError, match="not an offset from UTC"):
+        parse_offset(text)
+
+
+def test_an_offset_may_be_a_minute_less_than_a_day():
+    assert parse_offset("+23:59") == timedelta(hours=23, minutes=59)
+
+
+def test_a_stamp_may_be_a_moment_ahead_of_the_clock():
+    clock = HostClock(utc("25 12:00"), PUT_BACK)
+    latest = (utc("25 12:00") + timedelta(seconds=90)).replace(tzinfo=None)
+    assert timedelta(seconds=90) == TOLERANCE
+    assert clock.instant(latest + HOUR) == utc("25 12:00") + TOLERANCE
+    assert clock.instant(latest + HOUR + timedelta(seconds=1)) < utc("25 12:00")

@@ -35,7 +35,7 @@ AGENT, RUNBOOK = "tests/agent", "tests/runbook"
 SCOPES = {
     "tests_agent": ("tests_agent/test_*.py", [f"{RUNBOOK}/test_sentences.py"]),
     "fixtures": ("fixtures/*.py", [f"{RUNBOOK}/test_observed_{{name}}", RUNBOOK]),
-    "agent": ("src/qualys_verify/agent/*.py", [f"{AGENT}/test_{{name}}", RUNBOOK]),
+    "agent": ("src/qualys_verify/agent/*.py", [f"{AGENT}/test_{{name}}", f"{AGENT}/test_values.py", RUNBOOK]),
     "verdict": ("src/qualys_verify/verdict.py", ["tests/unit/test_verdict.py"]),
 }
 PYTEST = ("-x", "-q", "--no-header", "--tb=no", "-p", "no:xdist", "-k", "not takes_no_time")
@@ -94,7 +94,7 @@ def move(home: Path) -> None:
     sys.path[:0] = [str(home), str(home / "src")]
 
 
-def passes(tests: tuple[str, ...]) -> bool:
+def passes(*tests: str) -> bool:
     """Whether the tests pass on this process's copy, as it is now."""
     # A fork has all libraries at hand, which is most of what a small test run takes.
     process = get_context("fork").Process(target=run_pytest, args=(tests,))
@@ -122,7 +122,7 @@ def survives(mutant: Mutant) -> str:
     with use_mutation(path, OPERATORS[mutant.operator], mutant.occurrence) as (before, after):
         if after is None or after == before:
             raise RuntimeError(f"{mutant} changes nothing")
-        if not passes(mutant.tests):
+        if not all(map(passes, mutant.tests)):
             return ""
     lines = unified_diff(
         before.splitlines(), after.splitlines(), mutant.module, mutant.operator, lineterm="", n=0
@@ -142,7 +142,7 @@ def main(parts: list[str]) -> int:
         source = copy(CHECKOUT, Path(folder))  # whoever edits the checkout meanwhile is not in the way
         move(source)
         found = mutants(source, parts)
-        if not passes(tuple({test: None for mutant in found for test in mutant.tests})):
+        if not passes(*{test: None for mutant in found for test in mutant.tests}):
             say("The tests fail before anything is changed.")
             return 2
         killed = Counter[str]()

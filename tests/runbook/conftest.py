@@ -24,13 +24,12 @@ def stage(request, monkeypatch):
 
     def set_up(answers=None, *, layout=None, **changes):
         script = Script(answers or {})
-        began = time.monotonic()
 
         def sleep(seconds):
             script.now += timedelta(seconds=seconds)
             script.sleeps.append(seconds)
 
-        monkeypatch.setattr(time, "monotonic", lambda: began + (script.now - NOON).total_seconds())
+        monkeypatch.setattr(time, "monotonic", lambda: 1000.0 + (script.now - NOON).total_seconds())
         settings = replace(read_settings(request.config), **changes)
         host = Host(
             Target("ssh://web1", "ssh", "web1", layout=layout or Layout()), settings, script, sleep, Claims()

@@ -413,17 +413,11 @@ def test_what_was_not_accepted_is_not_waited_for(wait_for, before):
 
 @pytest.fixture
 def wait_for_policy(stage, look):
-    def make(answers, before, **scan):
+    def make(answers, before, **others):
         host, script = stage(answers, poll_interval=60.0, poll_timeout=600.0)
-        policy = request(types=(ScanType.PC,), step=Step.POLICY_EVALUATION)
-        return script, look(
-            "policy_execution",
-            host,
-            installation=HERE,
-            assessment_before=before,
-            policy_evaluation=policy,
-            **scan,
-        )
+        policy = {"policy_evaluation": request(types=(ScanType.PC,), step=Step.POLICY_EVALUATION)}
+        seen = {"installation": HERE, "assessment_before": before} | policy | others
+        return script, look("policy_execution", host, **seen)
 
     return make
 
@@ -441,14 +435,26 @@ def test_an_evaluation_that_the_log_mentions_is_followed_beside_the_timestamp(wa
 
 def test_an_evaluation_that_began_and_never_ended_is_not_passed_over(wait_for_policy):
     with pytest.raises(Inconclusive, match="its end was not seen"):
+        wait_for_policy({TAIL: log(EARLIER, (1, "Policy evaluation started"))}, BEFORE, scan=request(asked=0))
+
+
+def test_a_missing_manifest_that_may_be_the_evaluations_is_not_passed_over(wait_for_policy):
+    with pytest.raises(Inconclusive, match="missing manifest"):
         wait_for_policy(
-            {TAIL: log(EARLIER, (1, "Policy evaluation started"))}, BEFORE, scan=request(asked=0)
+            {TAIL: log(EARLIER, (1, "Error", "Manifest not found"))}, BEFORE, scan=request(asked=0)
         )
 
 
-def test_alone_the_evaluation_has_the_timestamp(wait_for_policy):
-    _, seen = wait_for_policy({STATUS: stamp(0)}, BEFORE)
+@pytest.mark.parametrize("scan", [{}, {"scan": None}, {"scan": refused()}], ids=["alone", "none", "refused"])
+def test_where_no_scan_was_made_the_evaluation_has_the_timestamp(wait_for_policy, scan):
+    script, seen = wait_for_policy({STATUS: stamp(0)}, BEFORE, **scan)
     assert seen.state == "executed"
+    assert script.asked == [f"sudo -n {STATUS}"]
+
+
+def test_an_evaluation_that_was_refused_is_not_looked_for(wait_for_policy):
+    with pytest.raises(NotApplicable, match="not accepted"):
+        wait_for_policy({}, BEFORE, scan=request(asked=0), policy_evaluation=refused())
 
 
 @pytest.mark.parametrize("scan", [{}, {"scan": request(asked=0)}], ids=["alone", "beside the scan"])

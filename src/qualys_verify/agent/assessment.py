@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
+from typing import Any
 
 from qualys_verify.agent.clock import TOLERANCE, HostClock, parse_offset
 
@@ -17,7 +18,7 @@ _LINE = re.compile(
 _COLOUR = re.compile(r"(?:\x1b|\\x1b)\[[\d;]*m")
 _LIMITATION = re.compile(r"Invalid key name in status", re.IGNORECASE)
 _NEVER = re.compile(
-    r"|none|never|n/?a|-+|null|nil|not (?:yet |available|assessed).*|unknown|0", re.IGNORECASE
+    r"|none|never|n/?a|-+|null|nil|not (?:yet|available|assessed)\b.*|unknown|0", re.IGNORECASE
 )
 
 # A timestamp is a date and a time of day, and around them what does not change their meaning. Month names
@@ -139,30 +140,30 @@ def parse_stamp(text: str) -> Stamp | None:
         return None
 
 
-def _stamp(parts: Mapping[str, str | None]) -> Stamp:
+def _stamp(parts: Mapping[str, str | Any]) -> Stamp:
     """The stamp that the parts mean; ValueError when they mean none, or might mean two."""
     month, day = _month_and_day(parts)
-    date = datetime(int(parts["year"] or 0), month, day)  # noqa: DTZ001  # the zone follows, or is the target's
-    hour, minute, second = parts.get("hour"), parts.get("minute"), parts.get("second")
+    date = datetime(int(parts["year"]), month, day)  # noqa: DTZ001  # the zone follows, or is the target's
+    hour, second = parts.get("hour"), parts.get("second")
     if hour is None:
         return Stamp(date, _WHOLE_DAY)
     when = date.replace(
         hour=_hour(int(hour), parts.get("half")),
-        minute=int(minute or 0),
+        minute=int(parts["minute"]),
         second=int(second or 0),
         tzinfo=_zone(parts.get("zone") or ""),
     )
     return Stamp(when, _SECOND if second else _MINUTE)
 
 
-def _month_and_day(parts: Mapping[str, str | None]) -> tuple[int, int]:
+def _month_and_day(parts: Mapping[str, str | Any]) -> tuple[int, int]:
     if parts.get("first"):
-        first, then = int(parts["first"] or 0), int(parts["then"] or 0)
+        first, then = int(parts["first"]), int(parts["then"])
         if first != then and max(first, then) <= len(_MONTHS):
             raise ValueError("day and month cannot be told apart")
         return min(first, then), max(first, then)
     name = parts.get("name")
-    return _MONTHS.index(name.lower()) + 1 if name else int(parts["month"] or 0), int(parts["day"] or 0)
+    return _MONTHS.index(name.lower()) + 1 if name else int(parts["month"]), int(parts["day"])
 
 
 def _hour(hour: int, half: str | None) -> int:
@@ -223,8 +224,8 @@ def _ahead(one: Stamp, clock: HostClock, other: Stamp, clock_of_other: HostClock
     Two readings of the same local time are the same assessment, even when clocks were put back in between.
     """
     naive = one.when.tzinfo is None and other.when.tzinfo is None
-    if naive and (one.when == other.when or len({*clock.offsets, *clock_of_other.offsets}) == 1):
-        return other.when - one.when
+    if naive and one.when == other.when:
+        return _NOTHING
     return clock_of_other.instant(other.when) - clock.instant(one.when)
 
 
