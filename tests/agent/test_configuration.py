@@ -78,3 +78,10 @@ def test_an_id_is_not_empty_and_not_all_zeros(identity, is_one):
 def test_any_text_is_read(text):
     assert parse_configuration(text).state
     parse_configuration(f"LogLevel={text}\nLogFileDir=/{text}")
+
+
+def test_what_is_no_setting_changes_none():
+    text = f"ActivationId={UUID}\nCustomerId={UUID}\nLogLevel=5\n"
+    for line in ("LogLevel", "#LogLevel=1", " ; LogLevel = 1", "# LogLevel=1", "LogLevels=1"):
+        assert parse_configuration(f"{text}{line}\n").log_level == 5
+    assert parse_configuration(f"{text}loglevel = 4\n").log_level == 4

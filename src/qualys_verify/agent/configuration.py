@@ -39,11 +39,14 @@ def is_set(identity: str | None) -> bool:
 
 
 def parse_configuration(text: str) -> Configuration:
-    """Read the file's text. Keys are taken in any case, the last of several counts, `#` and `;` begin comments."""
+    """Read the file's text. Keys are taken in any case, the last of several counts.
+
+    A comment's key begins with `#` or `;`, and is none that is looked for.
+    """
     values = {}
     for line in text.removeprefix("\ufeff").splitlines():
         key, equals, value = line.partition("=")
-        if equals and not key.lstrip().startswith(("#", ";")):
+        if equals:
             values[key.strip().lower()] = value.strip().strip("\"'")
     level, directory = values.get("loglevel", ""), values.get("logfiledir", "")
     return Configuration(
