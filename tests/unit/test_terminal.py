@@ -14,7 +14,7 @@ def finding(host, step="1", verdict=Verdict.COMPLIANT, observed="", reason=""):
     )
 
 
-def shown(findings, reasons=(), note="", colour=False):
+def shown(findings, reasons=(), note="", *, colour=False):
     return render(findings, reasons, note, width=80, colour=colour)
 
 
