@@ -249,3 +249,13 @@ def test_any_log_is_followed_and_a_scan_that_never_started_is_never_done(lines, 
     said = "".join(message for *_, message in lines)
     if "Scan" not in said:
         assert seen.stage in {Stage.UNSEEN, Stage.DELAYED}
+
+
+def test_a_line_with_the_control_id_is_the_requests_whatever_application_it_names():
+    assert follow((1, PC)).stage is Stage.DONE
+
+
+def test_of_two_that_failed_the_first_is_named():
+    failed = [(1, "Error", f"{name} scan of {ID} failed") for name in ("VM", "PC")]
+    seen = follow(*failed, scan_type="vmpc")
+    assert (seen.stage, seen.entry.message) == (Stage.FAILED, failed[0][2])

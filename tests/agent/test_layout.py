@@ -5,7 +5,7 @@ from pathlib import PurePosixPath as Path
 import pytest
 
 from qualys_verify.agent.configuration import Configuration
-from qualys_verify.agent.layout import Installation, Layout
+from qualys_verify.agent.layout import Installation, Layout, Program
 
 UUID = "aaaaaaaa-0000-4000-8000-000000000001"
 
@@ -62,3 +62,21 @@ def test_the_platform_gives_an_agent_its_id(hostid, provisioning):
     assert installation.provisioning.split(":")[0] == provisioning
     assert installation.state == "activated"
     assert UUID not in str(installation)
+
+
+@pytest.mark.parametrize(
+    ("listing", "state"),
+    [
+        ("total 9\n-rwx------ 1 root root 9 Mar 23 12:00 qualys-cloud-agent\n", "in place"),
+        ("lrwxrwxrwx 1 root root 9 Mar 23 12:00 qualys-cloud-agent -> /opt/agent-7\n\n", "in place"),
+        (
+            "lrwxrwxrwx 1 root root 9 Mar 23 12:00 old -> qualys-cloud-agent\n",
+            "/b/qualys-cloud-agent is missing",
+        ),
+        ("-rwx------ 1 root root 9 Mar 23 12:00 qualys-cloud-agent.sh\n", "/b/qualys-cloud-agent is missing"),
+        ("", "/b/qualys-cloud-agent is missing"),
+    ],
+)
+def test_the_program_is_in_place_when_its_folder_shows_it(listing, state):
+    program = Program(Path("/b/qualys-cloud-agent"), listing)
+    assert program.state == str(program) == state

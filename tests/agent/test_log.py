@@ -1,6 +1,7 @@
 """The log: every documented header, continuations, and lines that are neither."""
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from hashlib import sha256
 
@@ -194,3 +195,20 @@ def test_an_enormous_line_takes_no_time(head, filler):
     began = time.process_time()
     parse_log(head + filler * (LONGEST // len(filler)) + "x")
     assert time.process_time() - began < 0.5
+
+
+@pytest.mark.parametrize("fraction", ["3", "34", "345", "3450", "345000", "3450009", "345000999"])
+def test_a_fraction_of_any_length_is_read(fraction):
+    stamp = parse_header(f"2026-03-23 10:11:12.{fraction} [agent][1]:[Error]:said").stamp
+    assert stamp.microsecond == int(fraction[:6].ljust(6, "0"))
+
+
+def test_a_stamp_may_carry_any_of_the_names_of_utc():
+    for name in ("UTC", "GMT", "Z", "+00:00"):
+        assert parse_header(f"2026-03-23 10:11:12.345 {name} [a][1]:[Error]:said").stamp.tzinfo == UTC
+
+
+def test_a_long_message_is_shown_by_its_beginning_and_compared_without_its_payload():
+    entry = parse_header(f"2026-03-23 10:11:12 [a][1]:[Error]:{'x' * 301}")
+    assert str(entry) == f"2026-03-23 10:11:12 [error] {'x' * 300}"
+    assert replace(entry, body=("payload",)) == entry

@@ -48,3 +48,27 @@ def test_agents_beside_each_other_are_counted(rows, state):
 
 def test_the_evidence_keeps_nobody_else_s_command_line():
     assert agents_only(f"{HEAD}  710 1 1 {DAEMON}\n  5 1 1 mysql --password=x\n") == f"  710 1 1 {DAEMON}"
+
+
+@pytest.mark.parametrize(
+    ("listing", "daemons"),
+    [
+        (f"900 1 4026532999 {DAEMON}\n", ()),  # nobody is seen as process 1
+        (f"712 1 - {DAEMON}\n900 1 4026532999 {DAEMON}\n", (712,)),
+        (f"712 1 - {DAEMON}.sh status\n", ()),
+        (f"x 1 - {DAEMON}\n", ()),
+        (f"712 x - {DAEMON}\n", ()),
+        (f"712 1 {DAEMON}\n", ()),
+    ],
+)
+def test_lines_that_are_none_of_this_hosts_daemons(listing, daemons):
+    assert parse_processes(listing).daemons == daemons
+
+
+@pytest.mark.parametrize(
+    "interpreter",
+    ["sh", "bash", "dash", "ksh", "zsh", "ash", "busybox", "python3.11", "perl", "ruby", "qemu-x86_64"],
+)
+def test_what_an_interpreter_runs_is_its_first_argument(interpreter):
+    for args, daemons in ((f"-x {DAEMON}", (712,)), (f"-x /opt/other {DAEMON}", ()), ("", ())):
+        assert parse_processes(f"712 1 - /bin/{interpreter} {args}\n").daemons == daemons

@@ -174,3 +174,68 @@ def test_an_enormous_answer_takes_no_time(piece):
     stdout = piece * ((1 << 18) // len(piece))
     assert answer(stdout).refusal
     assert answer(stdout, dialect=Dialect.RUNBOOK).refusal
+
+
+def test_a_long_answer_is_shown_by_its_beginning():
+    assert answer("x" * 999).refusal.endswith(f"printed {'x' * 300}")
+    assert not answer("x" * 999).refusal.endswith("x" * 301)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "Mon",
+        "Tue",
+        "Wed",
+        "Thu",
+        "Fri",
+        "Sat",
+        "Sun",
+        "Jan",
+        "Feb",
+        "Mar",
+        "Apr",
+        "May",
+        "Jun",
+        "Jul",
+        "Aug",
+        "Sep",
+        "Oct",
+        "Nov",
+        "Dec",
+        "AM",
+        "PM",
+        "UTC",
+        "GMT",
+        "CET",
+        "CEST",
+        "EST",
+        "PDT",
+        "INFO",
+        "INFORMATION",
+        "NOTICE",
+        "OK",
+        "SUCCESS",
+        "qualys-cloud-agent",
+        "qualys-cloud-agent.sh",
+    ],
+)
+def test_a_time_a_level_or_a_name_may_stand_before_the_phrase(word):
+    assert answer(f"{word}: {PHRASES[Step.SCAN]}", dialect=Dialect.RUNBOOK).refusal is None
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "The manifest is missing",
+        "Manifest not found",
+        "Manifest not available",
+        "manifest not present",
+        "Manifest not downloaded",
+        "Manifest does not exist",
+        "There is no PC manifest",
+    ],
+)
+def test_a_missing_manifest_is_said_in_several_ways(said):
+    assert "the manifest is missing" in answer(said).refusal
+    assert "deactivate and reactivate" in answer("", stderr=said).refusal

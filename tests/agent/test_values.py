@@ -17,7 +17,7 @@ VALUES = {
     name: kind
     for module in MODULES
     for name, kind in inspect.getmembers(module, is_dataclass)
-    if not name.startswith("_")
+    if name != "_Case"  # a reader's state, not a value
 }
 
 

@@ -1,4 +1,4 @@
-"""How the code is changed: cosmic-ray's operators that change what a program decides, and three of our own."""
+"""How the code is changed: cosmic-ray's operators that change what a program decides, and four of our own."""
 
 import re
 
@@ -11,7 +11,6 @@ from parso.python.tree import Keyword
 # mutant once more (`<` for `==`), or none (`is` for `==` between strings). No arithmetic that raises at once.
 COSMIC_RAY = (
     "AddNot",
-    "ExceptionReplacer",
     "NumberReplacer",
     "RemoveDecorator",
     "ReplaceAndWithOr",
@@ -84,6 +83,22 @@ class ReplaceIn(Operator):
         return ()
 
 
+class CatchNothing(Operator):
+    """Have a handler catch nothing. (cosmic-ray's own operator for this breaks at a name with a dot.)"""
+
+    def mutation_positions(self, node):
+        if node.type == "except_clause":
+            yield node.start_pos, node.end_pos
+
+    def mutate(self, node, index):  # noqa: ARG002  # there is one way
+        node.children[1] = parso.parse(" ()")
+        return node
+
+    @classmethod
+    def examples(cls):
+        return ()
+
+
 class RemoveAlternative(Operator):
     """Take one plain alternative out of a regular expression."""
 
@@ -119,5 +134,5 @@ def _is_raw(node):
 
 
 OPERATORS = {name: get_operator(f"core/{name}")() for name in COSMIC_RAY} | {
-    kind.__name__: kind() for kind in (RemoveStatement, ReplaceIn, RemoveAlternative)
+    kind.__name__: kind() for kind in (CatchNothing, RemoveAlternative, RemoveStatement, ReplaceIn)
 }

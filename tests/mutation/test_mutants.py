@@ -37,6 +37,7 @@ def test_each_assertion_of_the_runbook_is_removed_and_negated(operator):
         ("RemoveAlternative", "r'(?:ab|\\d+|c)'\n", ["r'(?:\\d+|c)'\n", "r'(?:ab|c)'\n"]),
         ("RemoveAlternative", "rf'(a|{b}|c|d)'\n", ["rf'({b}|c|d)'\n", "rf'(a|{b}|d)'\n"]),
         ("RemoveAlternative", "'a|b'\n", []),
+        ("CatchNothing", "try: a\nexcept (b.C, D) as e: f\n", ["try: a\nexcept () as e: f\n"]),
     ],
 )
 def test_what_each_of_our_own_operators_changes(operator, before, after):

@@ -82,9 +82,8 @@ def parse_header(line: str) -> Entry | None:
     level = _level(match["level"].lower()) if match else None
     if match is None or level is None:
         return None
-    fraction = (match["fraction"] or "0")[:6].ljust(6, "0")
     try:
-        stamp = datetime.fromisoformat(f"{match['date']}T{match['time']}.{fraction}")
+        stamp = datetime.fromisoformat(f"{match['date']}T{match['time']}.{match['fraction'] or '0'}")
         if match["offset"]:
             stamp = stamp.replace(tzinfo=timezone(parse_offset(match["offset"])))
     except ValueError:
