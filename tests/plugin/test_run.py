@@ -37,7 +37,7 @@ def page(mixed):
 
 def test_a_healthy_fleet_ends_green(healthy):
     assert healthy.status == 0
-    assert set(healthy.outcomes) == {"passed", "skipped"}
+    assert set(healthy.outcomes) <= {"passed", "skipped"}
     assert healthy.err == ""
     hosts = [TEST_IDS.fullmatch(name)[2] for name in healthy.rows]
     assert set(hosts) == {"demo://demo-runbook", "demo://demo-limited", "demo://demo-vendor"}
