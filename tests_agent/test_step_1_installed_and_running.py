@@ -26,12 +26,12 @@ def test_service_is_not_in_a_crash_loop(service):
     assert service.stability == "stable"
 
 
-def test_one_agent_runs(processes):
-    """Step 1: one agent runs on this host, and no other beside it.
+def test_no_second_agent_runs(processes):
+    """Step 1: no second agent runs beside this one.
 
     If not: end the one that systemd does not know (`systemctl status` shows the right one's Main PID).
     """
-    assert processes.state == "one agent"
+    assert processes.state == "no second agent"
 
 
 def test_agent_program_is_in_place(program):

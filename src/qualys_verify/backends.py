@@ -176,11 +176,12 @@ def _communicate(
         for stream in streams:
             selector.register(stream, selectors.EVENT_READ)
         while selector.get_map():
-            ready = selector.select(_TICK)
+            has_ended = process.poll() is not None  # asked first: what it wrote before its end is then there
+            ready = selector.select(0 if has_ended else _TICK)
             for key, _ in ready:
                 if not _read(key.fd, streams[key.fd]):
                     selector.unregister(key.fd)
-            if not ready and process.poll() is not None:
+            if has_ended and not ready:
                 break
             _check(deadline, give_up())
     while process.poll() is None:  # it has closed its pipes and still runs

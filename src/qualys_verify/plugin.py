@@ -21,7 +21,7 @@ from qualys_verify.targets import EXAMPLE, Target, select
 from qualys_verify.verdict import Finding, Verdict, exit_status
 
 RUN = pytest.StashKey[Run]()
-SIGTERM = pytest.StashKey[Any]()  # the handler that was there before
+HANDLERS = pytest.StashKey[dict[signal.Signals, Any]]()  # those that were there before
 FINDINGS = pytest.StashKey[dict[str, Finding]]()
 
 NO_HOSTS = f"no hosts to verify: name them, as in `pytest {EXAMPLE}`, or try `pytest --hosts=demo://`"
@@ -119,7 +119,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_sessionstart(session: pytest.Session) -> None:
     """A run that is told to end (by CI, by systemd) reports what it has seen, as after Ctrl-C."""
     if RUN in session.config.stash and threading.current_thread() is threading.main_thread():
-        session.config.stash[SIGTERM] = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        ends = (signal.SIGTERM, signal.SIGHUP)
+        session.config.stash[HANDLERS] = {end: signal.signal(end, signal.default_int_handler) for end in ends}
 
 
 @pytest.hookimpl(wrapper=True)
@@ -218,8 +219,8 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Settle the report, once it is written."""
-    if SIGTERM in config.stash:
-        signal.signal(signal.SIGTERM, config.stash[SIGTERM])
+    for end, handler in config.stash.get(HANDLERS, {}).items():
+        signal.signal(end, handler)
     run = config.stash.get(RUN, None)
     if run is not None and _will_look(config):
         settle_report(run.report, has_findings=bool(config.stash[FINDINGS]))

@@ -97,6 +97,9 @@ class Run:
             self._start_demo(plans)
             self.fleet.observe(plans, self._open, self._close, in_time)
         finally:
+            for number in range(len(self.targets)):  # also those whose observer a second Ctrl-C cut short
+                with suppress(OSError):
+                    disconnect(self._ssh, number)
             self._stop_demo()
             shutil.rmtree(directory, ignore_errors=True)
 

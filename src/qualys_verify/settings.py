@@ -1,6 +1,7 @@
 """The options of a run: declared once for the command line, `pytest.ini` and `--help`, and read into values."""
 
 import re
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -94,7 +95,10 @@ def _scan_types(text: str) -> tuple[ScanType, ...]:
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ValueError(f"is a list out of {', '.join(known)}; {unknown[0]!r} is none of them")
-    return tuple(ScanType(name) for name in dict.fromkeys(names))
+    types = tuple(ScanType(name) for name in dict.fromkeys(names))
+    if ScanType.VMPC in types and {ScanType.VM, ScanType.PC} & set(types):
+        raise ValueError("is either vmpc or vm and pc: vmpc asks for both, and nothing is asked for twice")
+    return types
 
 
 def _remote_path(text: str) -> PurePosixPath | None:
@@ -293,6 +297,10 @@ def refuse_foreign_options(config: "pytest.Config") -> None:
         "numprocesses": "-n is not used here: one process looks at all hosts at once, and several would trigger each host again",
         "tx": "--tx is not used here: one process looks at all hosts at once, and several would trigger each host again",
     }
+    if sys.flags.optimize:
+        raise ValueError(
+            "Python runs with -O or PYTHONOPTIMIZE, which takes the checks out of the tests: run it without"
+        )
     for dest, sentence in refused.items():
         if getattr(config.option, dest, None):
             raise ValueError(sentence)

@@ -11,18 +11,21 @@ DAEMON = "/usr/local/qualys/cloud-agent/bin/qualys-cloud-agent"
 @pytest.mark.parametrize(
     ("rows", "state"),
     [
-        (f"  710       1 4026531836 {DAEMON}\n", "one agent"),
-        (f"  710       1 4026531836 {DAEMON}\n  800     710 4026531836 {DAEMON} scan\n", "one agent"),
-        ("", "one agent"),
-        (f"  710       1 4026531836 {DAEMON}\n  900     899 4026532999 {DAEMON}\n", "one agent"),
-        (f"  710       1 4026531836 {DAEMON}\n  999       1 4026531836 tail -f {DAEMON}\n", "one agent"),
+        (f"  710       1 4026531836 {DAEMON}\n", "no second agent"),
+        (f"  710       1 4026531836 {DAEMON}\n  800     710 4026531836 {DAEMON} scan\n", "no second agent"),
+        ("", "no second agent"),
+        (f"  710       1 4026531836 {DAEMON}\n  900     899 4026532999 {DAEMON}\n", "no second agent"),
+        (
+            f"  710       1 4026531836 {DAEMON}\n  999       1 4026531836 tail -f {DAEMON}\n",
+            "no second agent",
+        ),
         (
             f"  710       1 4026531836 python3 {DAEMON}\n  720       1 4026531836 /bin/sh -e {DAEMON}\n",
             "2 agents: processes 710, 720",
         ),
         (
             f"  710       1 4026531836 {DAEMON}\n  711       1 4026531836 qualys-cloud-agent-helper\n",
-            "one agent",
+            "no second agent",
         ),
         (
             f"  710       1 4026531836 {DAEMON}\n  720       1 4026531836 /opt/old/bin/qualys-cloud-agent -x\n",

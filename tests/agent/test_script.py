@@ -296,3 +296,41 @@ def test_a_program_is_no_script():
     noise = random.Random(1).randbytes(LIMIT)  # noqa: S311  # any bytes will do
     assert verbs_handled("\x7fELF" + noise.decode("latin-1")) <= {"status"}
     assert verbs_handled("\x7fELF" + noise.decode("utf-8", "replace")) == set()
+
+
+VALUES = """#!/bin/sh
+for arg in "$@"; do
+    key="${arg%%=*}"; value="${arg#*=}"
+    case "$key" in
+        LogModule) case "$value" in scan|policy_eval|status) ;; *) exit 1 ;; esac ;;
+        *) echo "Error: Invalid key name in $arg"; exit 255 ;;
+    esac
+done
+"""
+REFUSED = """#!/bin/sh
+for arg; do
+    case "$arg" in
+        scan|policy_eval|status) die "Error: Invalid key name in $arg" ;;
+    esac
+done
+"""
+
+
+@pytest.mark.parametrize(
+    "script", [VALUES, REFUSED, '[ "$type" = scan ] && x; [ "$type" = policy_eval ] && y']
+)
+def test_a_value_or_a_word_that_is_refused_is_no_verb(script):
+    assert verbs_handled(script) == frozenset()
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        'V=$(echo "$1" | tr A-Z a-z)\nif [ "$V" = scan ]; then a; elif [ "$V" = "policy_eval" ]; then b; fi',
+        'main() { local action=$1; case $action in scan) x;; policy_eval) y;; esac; }; main "$@"',
+        'for a in "$@"; do case $a in scan) x;; policy_eval) y;; esac; done',
+        "for a; do case $a in scan) x;; policy_eval) y;; esac; done",
+    ],
+)
+def test_a_variable_that_holds_a_parameter_is_as_good_as_one(script):
+    assert verbs_handled(script) == {"scan", "policy_eval"}

@@ -55,6 +55,9 @@ def test_no_hosts(run):
         ("--ssh-identity-file={folder}/missing", "name a file that you may read"),
         ("--ssh-identity-file={folder}", "name a file that you may read"),
         ("--report-dir={folder}/empty/below-a-file", "no report can be written"),
+        ("--html={folder}", "cannot be written"),
+        ("--html={folder}/empty/x.html", "cannot be written"),
+        ("--scan-type=vm,vmpc", "either vmpc or vm and pc"),
     ],
 )
 def test_what_cannot_be_meant(run, canary, tmp_path, argument, says):

@@ -326,9 +326,26 @@ def test_one_that_failed_is_the_step_whoever_is_behind(wait_for):
 
 def test_a_request_that_is_delayed_and_then_done_was_executed(wait_for):
     lines = (EARLIER, (0, DELAYED), (5, FINISHED), (6, STARTED), (8, FINISHED))
-    _, script, outcome = wait_for({TAIL: growing(*lines)}, LIMITED, asked_for=lambda: request(ID))
+    answers = {TAIL: growing(*lines), REQUESTS: "total 0\n"}
+    _, script, outcome = wait_for(answers, LIMITED, asked_for=lambda: request(ID))
     assert outcome().state == "executed"
-    assert len(script.asked) == 9
+    assert len(script.asked) == 10
+
+
+def test_another_scan_s_end_is_not_that_of_a_request_that_still_lies_there(wait_for):
+    lines = (EARLIER, (0, DELAYED), (1, STARTED), (2, FINISHED))
+    answers = {TAIL: growing(*lines), REQUESTS: f"-rw------- 1 root root 9 on-demand-scan_{ID}.conf\n"}
+    _, _, outcome = wait_for(answers, LIMITED, asked_for=lambda: request(ID))
+    with pytest.raises(Inconclusive, match="may have been another scan's"):
+        outcome()
+
+
+def test_an_old_entry_with_a_reused_token_is_not_this_request(wait_for):
+    lines = ((-60 * 24 * 30, f"OnDemand request for Control ID: {ID} completed"), EARLIER)
+    answers = {TAIL: growing(*lines), REQUESTS: "total 0\n"}
+    _, _, outcome = wait_for(answers, LIMITED, asked_for=lambda: request(ID))
+    with pytest.raises(Inconclusive, match="the log says nothing of it"):
+        outcome()
 
 
 def test_a_request_that_is_delayed_for_ever_is_no_finding(wait_for):

@@ -74,7 +74,7 @@ VALUES = {
             replace(RUNNING, restarts=3, running_for=HOUR / 60),
         ],
     ),
-    "test_one_agent_runs": ([Processes((712,)), Processes(())], [Processes((712, 713))]),
+    "test_no_second_agent_runs": ([Processes((712,)), Processes(())], [Processes((712, 713))]),
     "test_agent_program_is_in_place": (
         [Program(PROGRAM, "-rwx 1 root root 9 qualys-cloud-agent\n")],
         [Program(PROGRAM, ""), Program(PROGRAM, "-rwx 1 root root 9 qualys-cloud-agent.sh\n")],

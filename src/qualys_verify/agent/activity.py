@@ -82,6 +82,10 @@ def _span(time: timedelta) -> str:
 Line = tuple[Entry, str]
 
 
+# Agents check in every hour at the latest; after a day without, the last success says nothing of now.
+_CHECK_INS = timedelta(days=1)
+
+
 def judge_activity(
     entries: Sequence[Entry], clock: HostClock, patterns: Patterns, max_age: timedelta
 ) -> Activity:
@@ -95,7 +99,9 @@ def judge_activity(
         age=clock.age(lines[-1][0].stamp) if lines else None,
         max_age=max_age,
         assessment=_last(lines, lambda line: _succeeds(line, patterns.assessment, patterns)),
-        communication=communication,
+        communication=communication
+        if communication and clock.age(communication.stamp) <= _CHECK_INS
+        else None,
         disabled=_last(lines, lambda line: matches(patterns.disabled, line[1])),
         failures=tuple(entry for entry, _ in failures),
         attempts=_attempts(failures, patterns),

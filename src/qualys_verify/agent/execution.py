@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from enum import IntEnum
 
 from qualys_verify.agent.clock import HostClock
@@ -87,6 +88,11 @@ def trace(answer: Answer, entries: Iterable[Entry], clock: HostClock, patterns: 
     return failed[0] if failed else min(traces, key=lambda trace: trace.stage)
 
 
+# An agent may log in another zone than its host's, so an entry with our ControlId may seem this much older than the
+# request; one that is older still speaks of an earlier request with the same token.
+_OTHER_ZONE = timedelta(hours=26)
+
+
 def _relevant(
     answer: Answer, entries: Sequence[Entry], clock: HostClock, patterns: Patterns
 ) -> Iterator[_Line]:
@@ -95,7 +101,8 @@ def _relevant(
         text = name_own(patterns.gist(entry.message), answer.control_id)
         foreign = answer.control_id is not None and is_of_another(text)
         since = instant >= answer.sent and not foreign
-        if (since or is_own(text)) and not matches(patterns.noise, text):
+        mine = is_own(text) and instant >= answer.sent - _OTHER_ZONE
+        if (since or mine) and not matches(patterns.noise, text):
             yield _Line(entry, text)
 
 

@@ -18,13 +18,13 @@ class Processes:
 
     @property
     def state(self) -> str:
-        """`one agent`, unless several run beside each other: each thinks that the host is its own.
+        """`no second agent`, unless several run beside each other: each thinks that the host is its own.
 
         None is no finding: the unit may start the agent by another path, and its state is judged by itself.
         """
         if len(self.daemons) > 1:
             return f"{len(self.daemons)} agents: processes {', '.join(map(str, self.daemons))}"
-        return "one agent"
+        return "no second agent"
 
     def __str__(self) -> str:
         """What the report shows as observed."""

@@ -49,6 +49,11 @@ _DYNAMIC = re.compile(
     re.IGNORECASE,
 )
 _OPENERS = frozenset({"then", "do", "else", "elif", "if", "while", "until", "{", "!", "time", "exec"})
+_POSITIONAL = re.compile(r"\$\{?[1@*](?!\d)")
+_VARIABLE = re.compile(r"\$\{?([A-Za-z_]\w{0,99})")
+_ASSIGNMENT = re.compile(r"(?P<name>[A-Za-z_]\w{0,99})=(?P<value>.*)", re.DOTALL)
+# Taking `Key=Value` apart.
+_SPLIT = re.compile(r"(?:%{1,2}|#{1,2}\*?)\\?=|-d\s?['\"]?=|IFS=['\"]?=|-F\s?['\"]?=")
 _EQUALS = frozenset({"=", "=="})
 _LONGEST_LABEL = 99
 
@@ -77,6 +82,7 @@ class _Shell:
         self._functions: set[str] = set()
         self._called: set[str] = set()
         self._recent = ("", "", "")
+        self._parameters: set[str] = set()
         self._at_command = True
         self._in_regex = False
 
@@ -87,7 +93,7 @@ class _Shell:
             self._recent = (*self._recent[1:], piece)
         for case in (*self._closed, *self._cases):
             case.end_branch()
-            if "$" in case.subject or "`" in case.subject:
+            if self._is_parameter(case.subject):
                 yield case.handled
         yield self._compared | {
             verb for verb in VERBS for prefix in self._called if prefix + verb in self._functions
@@ -107,9 +113,31 @@ class _Shell:
         elif self._at_command and piece == "esac":
             self._close()
         else:
-            if case and self._recent[-1] in {"echo", "printf"} and "nvalid key" in piece:
+            if case and "nvalid key" in piece:
                 case.labels.clear()  # the branch refuses the word, as the vendor's script does
             self._read_command(piece)
+
+    def _is_parameter(self, text: str) -> bool:
+        """Whether a text is one of the script's own parameters, or a variable that was made from one.
+
+        The value in `Key=Value` is none: what it is compared with are values, not verbs.
+        """
+        if _SPLIT.search(text):
+            return False
+        return bool(_POSITIONAL.search(text)) or any(
+            name in self._parameters for name in _VARIABLE.findall(text)
+        )
+
+    def _note_parameters(self, piece: str) -> None:
+        """Remember the variables that hold a parameter: `cmd=$1`, `for arg in "$@"`, `for arg; do`."""
+        assignment = _ASSIGNMENT.match(piece)
+        if assignment and self._is_parameter(assignment["value"]):
+            self._parameters.add(assignment["name"])
+        loop, name, joint = self._recent
+        if loop == "for" and joint == "in" and self._is_parameter(piece):
+            self._parameters.add(name)
+        if name == "for" and piece in {";", "\n", "do"}:
+            self._parameters.add(joint)
 
     def _read_subject(self, case: _Case, piece: str) -> None:
         if piece == "in":
@@ -133,12 +161,15 @@ class _Shell:
         self._at_command = False
 
     def _read_command(self, piece: str) -> None:
+        self._note_parameters(piece)
         left, previous = self._recent[1:]
-        if previous in _EQUALS and (("$" in left) != ("$" in piece)):
-            self._compared |= _words_in(left if "$" in piece else piece)
+        if previous in _EQUALS and (self._is_parameter(left) != self._is_parameter(piece)):
+            self._compared |= _words_in(left if self._is_parameter(piece) else piece)
         if self._in_regex:
             self._compared |= _words_in(piece)
-        self._in_regex = (self._in_regex or (piece == "=~" and "$" in previous)) and piece not in {"]]", "\n"}
+        self._in_regex = (
+            self._in_regex or (piece == "=~" and self._is_parameter(previous))
+        ) and piece not in {"]]", "\n"}
         if previous == "function":
             self._functions.add(piece)
         if piece == ")" and previous == "(":

@@ -5,10 +5,12 @@ anew here and its environment is escaped: what a host or a branch is called stay
 needs no script.
 """
 
+import os
 import shlex
 from collections.abc import Mapping, MutableSequence
 from html import escape
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import jinja2
@@ -40,6 +42,11 @@ def name_report(config: pytest.Config, run: "Run") -> None:
     if not config.pluginmanager.hasplugin("html"):
         return
     config.option.self_contained_html = True
+    for option, path in (("--html", config.option.htmlpath), ("--junitxml", config.option.xmlpath)):
+        if path and (Path(path).is_dir() or not _can_hold(Path(path).absolute().parent)):
+            raise ValueError(
+                f"{option}={path} cannot be written: name a file in a folder that you may write to"
+            )
     if not config.option.htmlpath:
         try:
             run.report.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # it speaks of real hosts
@@ -48,6 +55,12 @@ def name_report(config: pytest.Config, run: "Run") -> None:
                 f"no report can be written to {run.report.parent} ({error.strerror}): name another folder with --report-dir"
             ) from error
         config.option.htmlpath = str(run.report)
+
+
+def _can_hold(folder: Path) -> bool:
+    """Whether a file can be made in a folder, or the folder itself where there is none yet."""
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    return existing.is_dir() and os.access(existing, os.W_OK)
 
 
 class Page:
