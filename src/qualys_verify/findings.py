@@ -6,8 +6,7 @@ import textwrap
 
 import pytest
 
-from qualys_verify.fleet import Fleet
-from qualys_verify.observation import FLEET, Sighting, plan
+from qualys_verify.observation import FLEET, Sighting, Sightings, plan
 from qualys_verify.targets import Target
 from qualys_verify.verdict import Finding, Verdict
 
@@ -107,12 +106,12 @@ def _reason(report: pytest.TestReport, verdict: Verdict) -> str:
     return text.strip().split("\n")[0].removeprefix("AssertionError: ").removeprefix("Failed: ")
 
 
-def _sightings(item: pytest.Function, fleet: Fleet, target: Target) -> list[Sighting]:
+def _sightings(item: pytest.Function, fleet: Sightings, target: Target) -> list[Sighting]:
     """All sightings that a test rests on, in the order in which they were made."""
     return [fleet.sighting(target, observation.name) for observation in plan(item.fixturenames)]
 
 
-def _observed(item: pytest.Function, fleet: Fleet, target: Target) -> str:
+def _observed(item: pytest.Function, fleet: Sightings, target: Target) -> str:
     """What the test was handed: the values that it names itself."""
     names = inspect.signature(item.function).parameters
     found = (fleet.sighting(target, name) for name in names if plan([name]))
@@ -121,7 +120,7 @@ def _observed(item: pytest.Function, fleet: Fleet, target: Target) -> str:
     )
 
 
-def _transcript(item: pytest.Function, fleet: Fleet, target: Target) -> str:
+def _transcript(item: pytest.Function, fleet: Sightings, target: Target) -> str:
     """Every reading and every command that the test rests on."""
     parts = []
     for sighting in _sightings(item, fleet, target):

@@ -11,16 +11,13 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import pytest
 
 from qualys_verify.host import Host, Record
 from qualys_verify.reasons import Inconclusive, NotApplicable
 from qualys_verify.targets import Target
-
-if TYPE_CHECKING:
-    from qualys_verify.fleet import Fleet
 
 LIVE_HOST = "host"
 
@@ -57,7 +54,14 @@ class Sighting:
     took: float
 
 
-FLEET: pytest.StashKey["Fleet"] = pytest.StashKey()
+class Sightings(Protocol):
+    """Where fixtures and findings get from what was seen; the fleet is one."""
+
+    def sighting(self, target: Target, name: str) -> Sighting:
+        """What came of one observation of one host."""
+
+
+FLEET: pytest.StashKey[Sightings] = pytest.StashKey()
 # In the order of declaration, which is that of the runbook's steps.
 _DECLARED: dict[str, Observation] = {}
 
