@@ -52,8 +52,9 @@ def test_the_whole_runbook_asks_for_each_once(run, standin, name, calls):
         (["--scan-type=pc", "-k", "accepted"], {"pc": 1}),
         (
             ["--scan-type=vm", "--scan-type=vm,pc,sca", "-k", "accepted"],
-            {"vm": 1, "pc": 1, "sca": 1, "vmpc": 1},
+            {"vm": 1, "pc": 1, "sca": 1},
         ),
+        (["--scan-type=vmpc", "-k", "accepted"], {"vmpc": 1}),
     ],
     ids=" ".join,
 )
