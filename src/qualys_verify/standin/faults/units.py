@@ -15,11 +15,18 @@ _UNWANTED = {"WantedBy": "", "RequiredBy": ""}
 
 
 def _running_since(seconds: float, **properties: str) -> Change:
-    """The unit has been running for so long."""
+    """The unit has been running for so long, on a host that is up since a day before that.
+
+    The machine underneath may have been started a minute ago.
+    """
 
     def change(site: Site) -> None:
-        since = str(int(max(1, time.monotonic() - seconds) * 1_000_000))
-        unit(ActiveEnterTimestampMonotonic=since, **properties)(site)
+        up = int(time.monotonic() + seconds) + 24 * 3600
+        program(
+            "cat",
+            f'PATH=${{PATH#*:}}; [ "$*" = /proc/uptime ] && exec echo "{up}.00 1.00"; exec cat "$@"',
+        )(site)
+        unit(ActiveEnterTimestampMonotonic=str(int((up - seconds) * 1_000_000)), **properties)(site)
 
     return change
 
