@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from _pytest.terminal import TerminalReporter
 
-from qualys_verify.evidence.page import Page, name_report
+from qualys_verify.evidence.pytest_html import Page, name_report
 from qualys_verify.evidence.terminal import for_encoding, render
 from qualys_verify.findings import annotate, finding_of, missed, target_of
 from qualys_verify.observation import FLEET, Observation, is_trigger, plan

@@ -91,7 +91,7 @@ class Page:
     def pytest_html_results_summary(self, prefix: MutableSequence[str]) -> None:
         """Hosts by steps, each problem once, and what this evidence does not show."""
         findings = list(self._findings.values())
-        template = _templates().get_template("summary.html")
+        template = _templates().get_template("pytest_html.html")
         prefix.append(
             template.render(
                 run=self._run,

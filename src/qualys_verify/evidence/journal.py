@@ -1,0 +1,136 @@
+"""The journal: written while things happen, one line a record, each carrying the SHA-256 of the line before it.
+
+A run that is killed leaves it as far as it came. A line that was changed, dropped, doubled or moved breaks the chain,
+and anyone can follow it with `sha256sum`.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from threading import Lock
+from typing import Protocol, Self, TypeVar
+
+import msgspec
+
+from qualys_verify.evidence.events import AnyEvent
+
+NAME = "journal.jsonl"
+# What the first line carries in the place of a digest.
+GENESIS = "0" * 64
+
+Kind = TypeVar("Kind", bound=AnyEvent)
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One line: its number from 0, the digest of the line before it, and the record."""
+
+    number: int
+    previous: str
+    record: AnyEvent
+
+
+class JournalError(ValueError):
+    """A journal that cannot be read or was changed; the message says where."""
+
+
+class Sink(Protocol):
+    """Where records go."""
+
+    def write(self, event: AnyEvent) -> None:
+        """Write one down."""
+
+
+class Journal:
+    """A journal that is being written; for several threads at once."""
+
+    def __init__(self, path: Path) -> None:
+        """Begin a new file, for its owner alone. Raises OSError where there is one, or none can be."""
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        self._lock = Lock()
+        self._number = 0
+        self._previous = GENESIS
+
+    def write(self, event: AnyEvent) -> None:
+        """Append a record, past every buffer of this process. Raises OSError when it cannot be written whole."""
+        with self._lock:
+            line = encode(Line(self._number, self._previous, event))
+            _write_whole(self._file, line + b"\n")
+            self._number += 1
+            self._previous = digest(line)
+
+    def close(self) -> None:
+        """No record comes after this."""
+        os.close(self._file)
+
+    def __enter__(self) -> Self:
+        """For `with`."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+
+def _write_whole(file: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(file, data) :]
+
+
+def encode(line: Line) -> bytes:
+    """A line as it stands in the file, without its end."""
+    return msgspec.json.encode(line)
+
+
+def digest(line: bytes) -> str:
+    """What the next line carries of this one."""
+    return sha256(line).hexdigest()
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A journal that was read: its records in order, and the digest of the last line."""
+
+    events: tuple[AnyEvent, ...]
+    head: str
+    # The beginning of a line that a killed run did not write to its end.
+    torn: bool = False
+
+
+def read_journal(data: bytes) -> Chain:
+    """Read a journal and follow its chain.
+
+    Raises JournalError for a line that is no record, or that does not follow the one before it. The last line may be
+    cut off: a run that is killed, or a full disk, leaves it so.
+    """
+    *lines, rest = data.split(b"\n")
+    decoder = msgspec.json.Decoder(Line)
+    events: list[AnyEvent] = []
+    previous = GENESIS
+    for number, text in enumerate(lines):
+        try:
+            line = decoder.decode(text)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise JournalError(f"line {number + 1} of the journal is no record ({error})") from error
+        # Written anew and compared: a second spelling of the same record is a change, too.
+        if line.number != number or line.previous != previous or encode(line) != text:
+            raise JournalError(
+                f"line {number + 1} of the journal does not follow from the one before it: lines were changed, dropped, "
+                "doubled or moved"
+            )
+        events.append(line.record)
+        previous = digest(text)
+    return Chain(tuple(events), previous, torn=bool(rest))
+
+
+def write_journal(path: Path, events: Iterable[AnyEvent]) -> None:
+    """Write a whole journal at once, as for several that are merged."""
+    with Journal(path) as journal:
+        for event in events:
+            journal.write(event)
+
+
+def of_kind(events: Sequence[AnyEvent], kind: type[Kind]) -> Iterator[Kind]:
+    """The records of one kind, in order."""
+    return (event for event in events if isinstance(event, kind))
