@@ -3,12 +3,15 @@
 import inspect
 import re
 import textwrap
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from qualys_verify.observation import FLEET, Sighting, Sightings, plan
 from qualys_verify.targets import Target
 from qualys_verify.verdict import Finding, Verdict
+from qualys_verify.waivers import Waiver
 
 _TITLE = re.compile(r"Step (?P<step>[\d.]+): (?P<title>.+)", re.DOTALL)
 
@@ -41,6 +44,7 @@ def finding_of(
         reason=_reason(report, verdict),
         transcript=_transcript(item, fleet, target),
         took=sum(sighting.took for sighting in _sightings(item, fleet, target)),
+        rests_on=tuple(observation.name for observation in plan(item.fixturenames)),
     )
 
 
@@ -51,7 +55,9 @@ def missed(item: pytest.Item) -> Finding | None:
         return None
     step, title, remedy = sentence_of(item)
     reason = f"{target.id}: not assessed, the run ended before this test"
-    return Finding(item.nodeid, target.id, step, title, remedy, Verdict.INCONCLUSIVE, "", reason, "", 0.0)
+    return Finding(
+        item.nodeid, target.id, step, title, remedy, Verdict.INCONCLUSIVE, "", reason, "", 0.0, assessed=False
+    )
 
 
 def target_of(item: pytest.Item) -> Target | None:
@@ -80,6 +86,27 @@ def _verdict(report: pytest.TestReport, raised: pytest.ExceptionInfo[BaseExcepti
         return Verdict.NOT_APPLICABLE
     judged = report.when == "call" and raised is not None and raised.errisinstance(AssertionError)
     return Verdict.NON_COMPLIANT if judged else Verdict.INCONCLUSIVE
+
+
+def waive(report: pytest.TestReport, finding: Finding, waiver: Waiver) -> Finding:
+    """The finding as it counts under a waiver; pytest reports it as an expected failure."""
+    note = f"{waiver.id}, approved by {waiver.approver} ({waiver.ticket}) until {waiver.expires:%Y-%m-%d %H:%M} UTC: {waiver.reason}"
+    why = finding.reason or finding.observed
+    report.outcome = "skipped"
+    report.wasxfail = f"waived by {note}"
+    return replace(finding, verdict=Verdict.WAIVED, reason=f"{why} (waived by {note})", waiver=waiver.id)
+
+
+def redact(report: pytest.TestReport, clean: Callable[[str], str]) -> None:
+    """Take secrets out of what pytest itself would show of a test: its failure and what was captured."""
+    shown = report.longreprtext
+    if clean(shown) != shown:
+        report.longrepr = (
+            (*report.longrepr[:2], clean(report.longrepr[2]))
+            if isinstance(report.longrepr, tuple)
+            else clean(shown)
+        )
+    report.sections = [(name, clean(text)) for name, text in report.sections]
 
 
 def annotate(report: pytest.TestReport, finding: Finding) -> None:

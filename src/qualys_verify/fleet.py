@@ -12,8 +12,9 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
-from qualys_verify.host import Claims, Host, Record
+from qualys_verify.host import Claims, Host, Record, Scribe
 from qualys_verify.observation import Observation, Sighting
 from qualys_verify.reasons import Inconclusive, Interrupted, NotApplicable
 from qualys_verify.targets import Target
@@ -32,6 +33,13 @@ class Progress:
     done: int
     hosts: int
     waiting: Mapping[str, str]
+
+
+class Witness(Scribe, Protocol):
+    """Is told what happens on the hosts while it happens."""
+
+    def observed(self, host: str, name: str, sighting: Sighting) -> None:
+        """What came of an observation."""
 
 
 class Turns:
@@ -94,10 +102,11 @@ class Fleet:
         open_host: Callable[[Target], Host],
         close_host: Callable[[Target], None],
         report: Callable[[Progress], None],
+        journal: Witness,
     ) -> None:
         """Make all observations on all hosts; returns when no observer is left alive.
 
-        `report` is called a few times a second. A KeyboardInterrupt stops every observer, and is raised when
+        `report` is called a few times a second, `journal` is told everything as it happens. A KeyboardInterrupt stops every observer, and is raised when
         they have ended; what they had not seen is then inconclusive.
         """
         if not plans:
@@ -105,7 +114,7 @@ class Fleet:
         with ThreadPoolExecutor(len(plans), "observer") as pool:
             try:
                 futures = [
-                    pool.submit(self._observe, target, plan, open_host, close_host)
+                    pool.submit(self._observe, target, plan, open_host, close_host, journal)
                     for target, plan in plans.items()
                 ]
                 self._wait(futures, report)
@@ -125,6 +134,7 @@ class Fleet:
         plan: Sequence[Observation],
         open_host: Callable[[Target], Host],
         close_host: Callable[[Target], None],
+        journal: Witness,
     ) -> None:
         """Make a host's observations; whatever goes wrong here is this host's, and ends nobody else's."""
         sightings = self._sightings.setdefault(target.id, {})
@@ -134,7 +144,9 @@ class Fleet:
                 at_the_end.callback(close_host, target)
                 for item in plan:
                     self._busy[target.id] = item.name
+                    host.record = Record(target.id, item.name, journal)
                     sightings[item.name] = self._make(host, item, sightings)
+                    journal.observed(target.id, item.name, sightings[item.name])
         except Exception as error:  # noqa: BLE001  # see above
             self._lost[target.id] = _defect(target, "the connection", error)
         finally:
@@ -142,7 +154,6 @@ class Fleet:
 
     def _make(self, host: Host, item: Observation, sightings: Mapping[str, Sighting]) -> Sighting:
         """One observation, unless something that it needs was not seen: then that is its reason too."""
-        host.record = Record()
         started, clock = datetime.now(UTC), time.monotonic()
         value, reason = None, self._missing(host.target, item, sightings)
         if reason is None:

@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from functools import cached_property
 from hashlib import sha256
 from pathlib import PurePosixPath
 from threading import Lock
+from typing import Protocol
 
 from qualys_verify.agent.clock import HostClock, parse_clock
 from qualys_verify.agent.commands import beginning
@@ -88,12 +88,55 @@ class Claims:
             return self._owners.setdefault(machine, target_id)
 
 
+class Scribe(Protocol):
+    """Writes down at once what happens on hosts, and gives it back as it may be kept: without secrets."""
+
+    def command(self, record: "Record", reply: Reply) -> Reply:
+        """One command of an observation, as it was run."""
+
+    def reading(self, record: "Record", at: datetime, text: str) -> str:
+        """What one look came to; `at` is UTC by the controller's clock."""
+
+    def learn(self, *secrets: str | None) -> None:
+        """Texts that must not be kept from now on."""
+
+
+class Forgetful:
+    """A scribe that keeps nothing and takes nothing out: for hosts that no evidence is made of."""
+
+    def command(self, record: "Record", reply: Reply) -> Reply:
+        """As it is."""
+        del record
+        return reply
+
+    def reading(self, record: "Record", at: datetime, text: str) -> str:
+        """As it is."""
+        del record, at
+        return text
+
+    def learn(self, *secrets: str | None) -> None:
+        """Nothing is learned."""
+
+
 @dataclass
 class Record:
-    """What is written down while one observation is made."""
+    """What was written down while one observation of one host was made. `attempt` is the number of the look in a poll."""
 
+    host: str = ""
+    observation: str = ""
+    scribe: Scribe = field(default_factory=Forgetful)
+    attempt: int = 1
     replies: list[Reply] = field(default_factory=list)
     readings: list[str] = field(default_factory=list)
+
+    def command(self, reply: Reply) -> None:
+        """Write down a command."""
+        self.replies.append(self.scribe.command(self, reply))
+
+    def reading(self, text: str) -> None:
+        """Write down what a look came to."""
+        now = datetime.now(UTC)
+        self.readings.append(f"{now:%Y-%m-%dT%H:%M:%SZ}  {self.scribe.reading(self, now, text)}")
 
 
 class Host:
@@ -177,7 +220,7 @@ class Host:
             self.note(f"{reason}; the client said:\n{reason.said}")
             raise
         for reply, show in zip(replies, shows, strict=True):
-            self.record.replies.append(replace(reply, stdout=show(reply.stdout)))
+            self.record.command(replace(reply, stdout=show(reply.stdout)))
         for reply in replies:
             self._check_sudo(reply)
             self._check_deadline(reply)
@@ -245,7 +288,11 @@ class Host:
 
     def note(self, reading: object) -> None:
         """Keep one reading of a poll for the evidence."""
-        self.record.readings.append(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}  {reading}")
+        self.record.reading(str(reading))
+
+    def keep_secret(self, *secrets: str | None) -> None:
+        """Have these texts of this host taken out of everything that is kept from now on."""
+        self.record.scribe.learn(*secrets)
 
     def _text(self, command: Command) -> str:
         """The command as it is run: with `sudo -n` where it is needed, and the target's own deadline."""

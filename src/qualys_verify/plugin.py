@@ -4,23 +4,39 @@ import signal
 import sys
 import threading
 from collections.abc import Generator
+from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 from _pytest.terminal import TerminalReporter
 
-from qualys_verify.evidence.pytest_html import Page, name_report
+from qualys_verify.evidence.pytest_html import Page, name_page
+from qualys_verify.evidence.result import Result
+from qualys_verify.evidence.signature import try_key
 from qualys_verify.evidence.terminal import for_encoding, render
-from qualys_verify.findings import annotate, finding_of, missed, target_of
+from qualys_verify.findings import annotate, finding_of, missed, redact, target_of, waive
 from qualys_verify.observation import FLEET, Observation, is_trigger, plan
 from qualys_verify.progress import Ticker
-from qualys_verify.run import DeadlineOver, Run, reports_of, settle_report
-from qualys_verify.settings import add_options, host_specs, read_settings, refuse_foreign_options
+from qualys_verify.recorder import Opening, Recorder, redacted
+from qualys_verify.run import DeadlineOver, Run, reports_of
+from qualys_verify.settings import (
+    add_options,
+    given_options,
+    host_specs,
+    read_settings,
+    refuse_foreign_options,
+)
 from qualys_verify.targets import EXAMPLE, Target, select
 from qualys_verify.verdict import Finding, Verdict, exit_status
+from qualys_verify.waivers import covering
 
 RUN = pytest.StashKey[Run]()
+RECORDER = pytest.StashKey[Recorder]()
+RESULT = pytest.StashKey[Result]()
+INTERRUPTED = pytest.StashKey[str]()  # why the run ended early
+UNSEALED = pytest.StashKey[str]()  # why the evidence is not whole
 HANDLERS = pytest.StashKey[dict[signal.Signals, Any]]()  # those that were there before
 FINDINGS = pytest.StashKey[dict[str, Finding]]()
 
@@ -46,15 +62,32 @@ def pytest_configure(config: pytest.Config) -> None:
         refuse_foreign_options(config)
         run = Run(settings, select(specs), settings.report_dir or reports_of(config.rootpath))
         if _will_look(config):
-            name_report(config, run)
+            _check_evidence(run)
+            name_page(config, run)
     except ValueError as error:
         raise pytest.UsageError(str(error)) from error
     findings: dict[str, Finding] = {}
     config.stash[RUN], config.stash[FLEET], config.stash[FINDINGS] = run, run.fleet, findings
-    if config.pluginmanager.hasplugin("html"):
+    if getattr(config.option, "htmlpath", None):
         config.pluginmanager.register(Page(run, findings, config), "qualys-verify-page")
+    config.pluginmanager.register(Sealing(), "qualys-verify-sealing")
     _collect_the_runbook(config)
     _leave_the_end_to_the_summary(config)
+
+
+def _check_evidence(run: Run) -> None:
+    """Raise ValueError when the evidence could not be kept or signed: no host is worth touching then."""
+    try:
+        run.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".writable-", dir=run.folder.parent):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"no evidence can be written to {run.folder.parent} ({error.strerror}): name another folder with --report-dir"
+        ) from error
+    key = run.settings.evidence.seal.key
+    if key is not None:
+        try_key(key)
 
 
 def _will_look(config: pytest.Config) -> bool:
@@ -135,15 +168,36 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     if run is None or broken or not _will_look(session.config):
         return (yield)
     _leave_out_file_names(session.config)
+    recorder = _begin(session, run)
     try:
         with Ticker(session.config) as ticker:
-            run.observe(_plans(session.items), ticker.show)
+            run.observe(_plans(session.items), ticker.show, recorder.scribe)
     except (KeyboardInterrupt, DeadlineOver) as reason:
+        session.config.stash[INTERRUPTED] = str(reason) or "stopped by the user or a signal"
         yield
         if isinstance(reason, DeadlineOver):
             pytest.exit(str(reason), returncode=int(pytest.ExitCode.INTERRUPTED))
         raise
     return (yield)
+
+
+def _begin(session: pytest.Session, run: Run) -> Recorder:
+    """The journal, with who runs what and what is expected of which host."""
+    config = session.config
+    recorder = Recorder(run.folder, run.redactor, run.settings.evidence)
+    opening = Opening(
+        id=run.id,
+        started=run.started,
+        command=("pytest", *map(str, config.invocation_params.args)),
+        options=given_options(config),
+        runbook=runbook_of(config),
+        version=version("qualys-verify"),
+        read_only=run.settings.read_only,
+    )
+    expected = (missed(item) for item in session.items)
+    recorder.begin(opening, [redacted(found, run.redactor) for found in expected if found is not None])
+    config.stash[RECORDER] = recorder
+    return recorder
 
 
 def _leave_out_file_names(config: pytest.Config) -> None:
@@ -170,31 +224,65 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Turn each outcome into a finding: verdict, what was observed, and the transcript it rests on."""
     report = yield
+    run, recorder = item.config.stash.get(RUN, None), item.config.stash.get(RECORDER, None)
+    if run is None or recorder is None:
+        return report
     finding = finding_of(item, report, call.excinfo)
+    redact(report, run.redactor.clean)
     if finding is not None:
+        finding = redacted(finding, run.redactor)
+        waiver = covering(run.settings.evidence.waivers, finding, run.started)
+        if waiver is not None:
+            finding = waive(report, finding, waiver)
         item.config.stash[FINDINGS][finding.nodeid] = finding
+        recorder.scribe.judged(finding)
         annotate(report, finding)
     return report
 
 
-@pytest.hookimpl(tryfirst=True)  # before the terminal and the report print the status
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Complete the ledger, and set the exit status that the verdicts ask for.
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[None, object, object]:
+    """Complete the ledger, and set the exit status that the verdicts ask for, before the terminal prints it.
 
     What was selected and never came to a verdict (`-x`, Ctrl-C, a crash) is inconclusive, not absent.
     """
-    findings = session.config.stash.get(FINDINGS, None)
-    if findings is None or not _will_look(session.config):
-        return
+    recorder = session.config.stash.get(RECORDER, None)
+    if recorder is not None:
+        _settle_status(session, recorder, exitstatus)
+    return (yield)
+
+
+def _settle_status(session: pytest.Session, recorder: Recorder, exitstatus: int) -> None:
+    config = session.config
+    findings, run = config.stash[FINDINGS], config.stash[RUN]
     for item in session.items:  # the ledger: what was expected, and the run did not come to
         finding = missed(item)
-        if finding is not None:
-            findings.setdefault(finding.nodeid, finding)
+        if finding is not None and finding.nodeid not in findings:
+            findings[finding.nodeid] = redacted(finding, run.redactor)
+            recorder.scribe.judged(findings[finding.nodeid])
     if findings:
         verdicts = [finding.verdict for finding in findings.values()]
         own = sum(verdict in {Verdict.NON_COMPLIANT, Verdict.INCONCLUSIVE} for verdict in verdicts)
         if session.testsfailed <= own:  # otherwise a test that is not of the runbook failed, too
             session.exitstatus = exit_status(verdicts, int(exitstatus))
+    recorder.end(int(session.exitstatus), config.stash.get(INTERRUPTED, ""))
+
+
+class Sealing:
+    """Renders and seals the evidence when every other plugin has written its own, and before the terminal's summary."""
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
+        """A run whose evidence cannot be kept does not end well, whatever was seen."""
+        done = yield
+        recorder = session.config.stash.get(RECORDER, None)
+        if recorder is not None:
+            try:
+                session.config.stash[RESULT] = recorder.seal()
+            except (OSError, ValueError) as error:
+                session.config.stash[UNSEALED] = str(error)
+                session.exitstatus = session.exitstatus or pytest.ExitCode.INTERNAL_ERROR
+        return done
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -215,12 +303,12 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
     terminalreporter.section("Qualys Cloud Agent runbook")
     summary = render(findings, run.still_open(findings), note, width=width, colour=terminalreporter.hasmarkup)
     terminalreporter.write(for_encoding(summary, getattr(sys.stdout, "encoding", None)))
+    if UNSEALED in config.stash:
+        terminalreporter.write_line(f"The evidence is not whole: {config.stash[UNSEALED]}", red=True)
+    terminalreporter.write_line(f"Evidence: {run.folder}")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Settle the report, once it is written."""
+    """Give the signals back."""
     for end, handler in config.stash.get(HANDLERS, {}).items():
         signal.signal(end, handler)
-    run = config.stash.get(RUN, None)
-    if run is not None and _will_look(config):
-        settle_report(run.report, has_findings=bool(config.stash[FINDINGS]))

@@ -1,7 +1,6 @@
-"""One run: its targets, their transports, the demo if there is one, and the folder that its report goes to."""
+"""One run: its targets, their transports, the demo if there is one, and the folder that its evidence goes to."""
 
 import math
-import os
 import secrets
 import shutil
 import tempfile
@@ -17,8 +16,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from qualys_verify.backends import Deadline
+from qualys_verify.evidence.redaction import Redactor
 from qualys_verify.evidence.still_open import OpenReason, still_open
-from qualys_verify.fleet import Fleet, Progress
+from qualys_verify.fleet import Fleet, Progress, Witness
 from qualys_verify.host import Host
 from qualys_verify.identity import Identity
 from qualys_verify.observation import Observation
@@ -49,7 +49,8 @@ class Run:
         self.started = datetime.now(UTC)
         self._ends = time.monotonic() + (settings.deadline or math.inf)
         self.id = secrets.token_hex(4)
-        self.report = report_root / f"{self.started:%Y%m%dT%H%M%SZ}-{self.id}" / "report.html"
+        self.folder = report_root / f"{self.started:%Y%m%dT%H%M%SZ}-{self.id}"
+        self.redactor = Redactor(settings.evidence.redaction)
         self.targets = tuple(replace(target, layout=settings.layout) for target in selection.targets)
         self.fleet = Fleet(settings.at_once)
         self._demo_spec = selection.demo
@@ -83,6 +84,7 @@ class Run:
         self,
         plans: Mapping[Target, Sequence[Observation]],
         report: Callable[[Progress], None],
+        journal: Witness,
     ) -> None:
         """Look at everything that is planned; see `Fleet.observe`. All connections are closed afterwards."""
 
@@ -95,7 +97,7 @@ class Run:
         self._ssh = replace(self._ssh, control_directory=directory)
         try:
             self._start_demo(plans)
-            self.fleet.observe(plans, self._open, self._close, in_time)
+            self.fleet.observe(plans, self._open, self._close, in_time, journal)
         finally:
             for number in range(len(self.targets)):  # also those whose observer a second Ctrl-C cut short
                 with suppress(OSError):
@@ -178,22 +180,3 @@ def _demo_targets(spec: DemoSpec) -> tuple[Target, ...]:
 def reports_of(root: Path) -> Path:
     """`reports/` of the checkout; elsewhere (the installed suite, a foreign root) that of the current directory."""
     return (root if (root / "reports" / "README.md").is_file() else Path.cwd()) / "reports"
-
-
-def settle_report(report: Path, *, has_findings: bool) -> None:
-    """Keep the report to its owner, and have `latest` beside its folder point to it.
-
-    A run that ended before it had a report leaves no empty folder. Where links are not possible there is none.
-    """
-    if not report.exists():
-        with suppress(OSError):
-            report.parent.rmdir()
-        return
-    report.chmod(0o600)
-    if not has_findings:
-        return
-    link = report.parent.parent / "latest"
-    fresh = link.with_name(f".latest-{os.getpid()}")
-    with suppress(OSError):
-        fresh.symlink_to(report.parent.name)
-        fresh.replace(link)

@@ -11,13 +11,18 @@ from qualys_verify.agent.dialect import Dialect
 from qualys_verify.agent.layout import UNIT, Layout
 from qualys_verify.agent.patterns import Patterns, load_patterns
 from qualys_verify.agent.request import THROTTLE_RANGE, ScanType
+from qualys_verify.evidence.bundle import Seal
+from qualys_verify.evidence.redaction import Rule, load_rules
+from qualys_verify.evidence.result import Result
+from qualys_verify.evidence.run_json import read_result
 from qualys_verify.targets import EXAMPLE, local_path
+from qualys_verify.waivers import Waiver, load_waivers
 
 if TYPE_CHECKING:
     import pytest
 
-_DURATION = re.compile(r"(?P<number>\d{1,9}(?:\.\d+)?)\s*(?P<unit>s|m|min|h)?")
-_UNITS = {None: 1, "s": 1, "m": 60, "min": 60, "h": 3600}
+_DURATION = re.compile(r"(?P<number>\d{1,9}(?:\.\d+)?)\s*(?P<unit>s|m|min|h|d)?")
+_UNITS = {None: 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 _LONGEST = 365 * 24 * 3600  # what ssh and the system's clocks take without question
 
 
@@ -42,6 +47,18 @@ class Settings:
     sudo_user: str | None
     at_once: int
     report_dir: Path | None
+    evidence: "EvidenceSettings"
+
+
+@dataclass(frozen=True)
+class EvidenceSettings:
+    """What the user asked for about the evidence that a run leaves. `valid_for` is in seconds."""
+
+    waivers: tuple[Waiver, ...]
+    redaction: tuple[Rule, ...]
+    seal: Seal
+    valid_for: float
+    baseline: Result | None
 
 
 @dataclass(frozen=True)
@@ -123,8 +140,37 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _directory(text: str) -> Path | None:
+def _local(text: str) -> Path | None:
     return local_path(text) if text else None
+
+
+def _optional_file(text: str) -> Path | None:
+    return _readable_file(text) if text else None
+
+
+def _readable_file(text: str) -> Path:
+    path = local_path(text)
+    try:
+        with path.open("rb"):
+            return path
+    except OSError as error:
+        raise ValueError(
+            f"{path} cannot be read ({error.strerror}): name a file that you may read"
+        ) from error
+
+
+def _waivers(text: str) -> tuple[Waiver, ...]:
+    return load_waivers(local_path(text)) if text else ()
+
+
+def _baseline(text: str) -> Result | None:
+    return read_result(local_path(text)) if text else None
+
+
+def _url(text: str) -> str | None:
+    if text and not re.fullmatch(r"https?://[^\s]+", text):
+        raise ValueError("is the address of a time-stamping authority, such as http://tsa.example/tsr")
+    return text or None
 
 
 _PATH = "PATH"
@@ -219,10 +265,52 @@ OPTIONS = (
     Option("at-once", _count, "32", "how many hosts to speak to at the same time (default: 32)", "N"),
     Option(
         "report-dir",
-        _directory,
+        _local,
         "",
-        "where each run leaves its report (default: reports/ in the checkout)",
+        "where each run leaves its evidence, in a folder of its own (default: reports/ in the checkout)",
         "DIR",
+    ),
+    Option(
+        "waivers",
+        _waivers,
+        "",
+        "a TOML file with findings that are known and accepted until a date",
+        "FILE",
+    ),
+    Option(
+        "baseline",
+        _baseline,
+        "",
+        "an earlier run's folder or run.json: say what is fixed, still failing, regressed or newly inconclusive",
+        "RUN",
+    ),
+    Option(
+        "redaction",
+        _optional_file,
+        "",
+        "a TOML file with rules for what is taken out of all evidence, besides the built-in ones",
+        "FILE",
+    ),
+    Option(
+        "sign-key",
+        _optional_file,
+        "",
+        "sign the evidence with this OpenSSH key: a private key, or the .pub file of one that ssh-agent holds",
+        "FILE",
+    ),
+    Option(
+        "timestamp-url",
+        _url,
+        "",
+        "have this authority stamp the time on the evidence (RFC 3161, needs openssl)",
+        "URL",
+    ),
+    Option(
+        "valid-for",
+        _seconds,
+        "90d",
+        "how long the evidence speaks for the present (default: 90d, the quarter of PCI DSS 11.3.1)",
+        _SECONDS,
     ),
 )
 _BY_NAME = {option.name: option for option in OPTIONS}
@@ -245,6 +333,9 @@ def add_options(parser: "pytest.Parser") -> None:
         "--read-only", action="store_true", dest="qv_read_only", help="look at everything, trigger nothing"
     )
     parser.addini("read_only", "look at everything, trigger nothing", type="bool", default=False)
+    addresses = "take IP addresses out of all evidence, too"
+    group.addoption("--redact-addresses", action="store_true", dest="qv_redact_addresses", help=addresses)
+    parser.addini("redact_addresses", addresses, type="bool", default=False)
     parser.addini(
         "hosts",
         "the hosts to verify when --hosts is not given, such as ssh://ops@web1",
@@ -279,7 +370,41 @@ def read_settings(config: "pytest.Config") -> Settings:
         sudo_user=config.getoption("sudo_user"),
         at_once=_value(config, "at-once"),
         report_dir=_value(config, "report-dir"),
+        evidence=_evidence_settings(config),
     )
+
+
+def _evidence_settings(config: "pytest.Config") -> EvidenceSettings:
+    addresses = bool(config.getoption("qv_redact_addresses") or config.getini("redact_addresses"))
+    try:
+        redaction = load_rules(_value(config, "redaction"), addresses=addresses)
+    except ValueError as error:
+        raise ValueError(f"--redaction: {error}") from error
+    return EvidenceSettings(
+        waivers=_value(config, "waivers"),
+        redaction=redaction,
+        seal=Seal(_value(config, "sign-key"), _value(config, "timestamp-url")),
+        valid_for=_value(config, "valid-for"),
+        baseline=_value(config, "baseline"),
+    )
+
+
+def given_options(config: "pytest.Config") -> dict[str, str]:
+    """The options that are not at their defaults, by name, as they were written."""
+    given = {option.name: _text(config, option) for option in OPTIONS}
+    others = {"read-only": "qv_read_only", "redact-addresses": "qv_redact_addresses", "sudo": "sudo"}
+    switched_on = {name: "yes" for name, dest in others.items() if config.getoption(dest)}
+    texts = {option.name: given[option.name] for option in OPTIONS if given[option.name] != option.default}
+    named = {
+        name: str(value)
+        for name, dest in (
+            ("sudo-user", "sudo_user"),
+            ("ssh-config", "ssh_config"),
+            ("ssh-identity-file", "ssh_identity_file"),
+        )
+        if (value := config.getoption(dest))
+    }
+    return {**texts, **switched_on, **named}
 
 
 def refuse_foreign_options(config: "pytest.Config") -> None:
@@ -321,9 +446,7 @@ def host_specs(config: "pytest.Config") -> Sequence[str]:
 
 def _value(config: "pytest.Config", name: str) -> Any:  # noqa: ANN401  # each option's own type, as Settings declares it
     option = _BY_NAME[name]
-    given = config.getoption(f"qv_{option.ini}")
-    text = ",".join(given) if isinstance(given, list) else given
-    text = config.getini(option.ini) if text is None else text
+    text = _text(config, option)
     try:
         return option.read(text)
     except ValueError as error:
@@ -333,16 +456,17 @@ def _value(config: "pytest.Config", name: str) -> Any:  # noqa: ANN401  # each o
         ) from error
 
 
+def _text(config: "pytest.Config", option: Option) -> str:
+    """What the user wrote for an option: on the command line, else in the configuration, else its default."""
+    given = config.getoption(f"qv_{option.ini}")
+    text = ",".join(given) if isinstance(given, list) else given
+    return str(config.getini(option.ini)) if text is None else str(text)
+
+
 def _readable(config: "pytest.Config", dest: str, name: str) -> Path | None:
     """A local file that ssh will need; it says little when it cannot read one, so that is found here."""
-    value = config.getoption(dest)
-    if value is None:
-        return None
-    path = local_path(value)
     try:
-        with path.open("rb"):
-            return path
-    except OSError as error:
-        raise ValueError(
-            f"{name} {path} cannot be read ({error.strerror}): name a file that you may read"
-        ) from error
+        value = config.getoption(dest)
+        return None if value is None else _readable_file(value)
+    except ValueError as error:
+        raise ValueError(f"{name} {error}") from error

@@ -36,8 +36,9 @@ class Finding:
     """The verdict on one test of one host.
 
     `step` is the runbook's number, `title` its sentence, `remedy` what to do. `observed` is what was seen,
-    `reason` why the verdict is not compliant; `transcript` the commands and readings it rests on; `took`
-    how long the looking took, in seconds.
+    `reason` why the verdict is not compliant; `transcript` the commands and readings it rests on, `rests_on` the
+    observations that they belong to; `took` how long the looking took, in seconds. `waiver` is the id of the waiver
+    that covers it. `assessed` is false for what was expected and never came to a verdict.
     """
 
     nodeid: str
@@ -50,6 +51,9 @@ class Finding:
     reason: str
     transcript: str
     took: float
+    rests_on: tuple[str, ...] = ()
+    waiver: str = ""
+    assessed: bool = True
 
     @property
     def test(self) -> str:

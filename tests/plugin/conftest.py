@@ -35,7 +35,7 @@ class Ran:
 
     @property
     def report(self) -> Path:
-        return self.folder / "reports/latest/report.html"
+        return self.folder / "reports/latest/pytest.html"
 
     @property
     def rows(self) -> dict[str, str]:

@@ -54,7 +54,7 @@ def test_no_hosts(run):
         ("--log-patterns={folder}/missing", "cannot be used"),
         ("--ssh-identity-file={folder}/missing", "name a file that you may read"),
         ("--ssh-identity-file={folder}", "name a file that you may read"),
-        ("--report-dir={folder}/empty/below-a-file", "no report can be written"),
+        ("--report-dir={folder}/empty/below-a-file", "no evidence can be written"),
         ("--html={folder}", "cannot be written"),
         ("--html={folder}/empty/x.html", "cannot be written"),
         ("--scan-type=vm,vmpc", "either vmpc or vm and pc"),

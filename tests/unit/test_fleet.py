@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qualys_verify.fleet import Fleet
+from qualys_verify.host import Forgetful
 from qualys_verify.observation import Observation
 from qualys_verify.reasons import Inconclusive, Interrupted, NotApplicable, Unreachable
 from qualys_verify.targets import Target
@@ -25,11 +26,22 @@ class PretendHost:
         self.record = None
 
 
+class Told(Forgetful):
+    """A witness: what it was told, in order."""
+
+    def __init__(self):
+        self.observations = []
+
+    def observed(self, host, name, sighting):
+        self.observations.append((host, name, sighting.value))
+
+
 class World:
     """A fleet with its pretend hosts; counts who was looked at, for what, and how many at the same time."""
 
     def __init__(self, hosts, at_once=8):
         self.fleet = Fleet(at_once)
+        self.told = Told()
         self.targets = tuple(Target(f"ssh://web{number}", "ssh", f"web{number}") for number in range(hosts))
         self.looks = []
         self.opened = []
@@ -72,7 +84,7 @@ class World:
 
     def observe(self, *plan, report=lambda _progress: None, only=None):
         plans = dict.fromkeys(self.targets if only is None else only, plan)
-        self.fleet.observe(plans, self.open, self.close, report)
+        self.fleet.observe(plans, self.open, self.close, report, self.told)
 
     def value(self, name, target=None):
         sighting = self.fleet.sighting(target or self.targets[0], name)
@@ -333,3 +345,17 @@ def test_an_observation_is_made_exactly_when_all_that_it_needs_was_seen(data, en
         seen.append(possible and end == "seen")
         assert world.names().count(str(number)) == (3 if possible else 0)
         assert {world.value(str(number), target) == 1 for target in world.targets} == {seen[-1]}
+
+
+def test_the_witness_is_told_each_observation_when_it_is_made():
+    world = World(hosts=1)
+    told = []
+
+    def look(_host, **_seen):
+        told.append(list(world.told.observations))
+        return "seen"
+
+    world.observe(world.sees("one", look=look), world.sees("two", ["one"], look=look))
+    host = world.targets[0].id
+    assert told == [[], [(host, "one", "seen")]]
+    assert world.told.observations == [(host, "one", "seen"), (host, "two", "seen")]

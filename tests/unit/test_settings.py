@@ -104,7 +104,7 @@ def test_good_places_of_the_agent(read, argument, name, value):
         ("--poll-interval=0", "greater than 0"),
         ("--poll-interval=-5", "greater than 0"),
         ("--poll-timeout=soon", "greater than 0"),
-        ("--poll-timeout=5d", "greater than 0"),
+        ("--poll-timeout=5w", "greater than 0"),
         ("--poll-timeout=inf", "greater than 0"),
         ("--command-timeout=", "greater than 0"),
         ("--command-timeout=0.0", "greater than 0"),

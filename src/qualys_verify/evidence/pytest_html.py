@@ -7,7 +7,7 @@ needs no script.
 
 import os
 import shlex
-from collections.abc import Mapping, MutableSequence
+from collections.abc import Callable, Mapping, MutableSequence
 from html import escape
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +23,9 @@ from qualys_verify.verdict import Finding, Verdict
 if TYPE_CHECKING:
     from qualys_verify.run import Run
 
+NAME = "pytest.html"
+# It makes its rows by script, some ten a host: 1,200 open in a second or two, 12,000 in more than ten.
+MOST_HOSTS = 200
 _HEADER = ("Result", "Host", "Step", "Runbook", "Observed", "Looking took")
 _SORTED_BY = ("result", "host", "step", "runbook", "observed", "took")
 
@@ -37,8 +40,12 @@ class ReportData(Protocol):
         """Replace one part of the page's data."""
 
 
-def name_report(config: pytest.Config, run: "Run") -> None:
-    """Have pytest-html write one page that stands by itself into the run's folder, unless `--html` names another."""
+def name_page(config: pytest.Config, run: "Run") -> None:
+    """Have pytest-html write one page that stands by itself into the run's folder, unless `--html` names another.
+
+    Above some hundred hosts there is none unless it is asked for: it opens slowly. Raises ValueError for a path that
+    cannot be written.
+    """
     if not config.pluginmanager.hasplugin("html"):
         return
     config.option.self_contained_html = True
@@ -47,14 +54,8 @@ def name_report(config: pytest.Config, run: "Run") -> None:
             raise ValueError(
                 f"{option}={path} cannot be written: name a file in a folder that you may write to"
             )
-    if not config.option.htmlpath:
-        try:
-            run.report.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # it speaks of real hosts
-        except OSError as error:
-            raise ValueError(
-                f"no report can be written to {run.report.parent} ({error.strerror}): name another folder with --report-dir"
-            ) from error
-        config.option.htmlpath = str(run.report)
+    if not config.option.htmlpath and len(run.targets) <= MOST_HOSTS:
+        config.option.htmlpath = str(run.folder / NAME)
 
 
 def _can_hold(folder: Path) -> bool:
@@ -70,7 +71,7 @@ class Page:
         """Nothing is rendered before pytest-html asks."""
         self._run = run
         self._findings = findings
-        self._command = shlex.join(("pytest", *config.invocation_params.args))
+        self._command = run.redactor.clean(shlex.join(("pytest", *config.invocation_params.args)))
 
     @pytest.hookimpl
     def pytest_html_report_title(self, report: ReportData) -> None:
@@ -85,7 +86,7 @@ class Page:
         }
         # Rows open one by one: the summary above them has the problems.
         report.set_data("renderCollapsed", ["all"])
-        report.set_data("environment", _escaped(environment, top=True))
+        report.set_data("environment", _escaped(environment, self._run.redactor.clean, top=True))
 
     @pytest.hookimpl
     def pytest_html_results_summary(self, prefix: MutableSequence[str]) -> None:
@@ -149,13 +150,15 @@ def _cell(key: str, value: str) -> str:
     return f'<td class="col-{key}">{escape(value)}</td>'
 
 
-def _escaped(value: object, *, top: bool = False) -> object:
+def _escaped(value: object, clean: Callable[[str], str], *, top: bool = False) -> object:
     """Environment values for pytest-html, which makes HTML of them; it treats only the outermost keys as text."""
     if isinstance(value, Mapping):
-        return {key if top else escape(str(key)): _escaped(inner) for key, inner in value.items()}
+        return {
+            key if top else escape(clean(str(key))): _escaped(inner, clean) for key, inner in value.items()
+        }
     if isinstance(value, list | tuple):
-        return [_escaped(inner) for inner in value]
-    return escape(str(value))
+        return [_escaped(inner, clean) for inner in value]
+    return escape(clean(str(value)))
 
 
 def _templates() -> jinja2.Environment:

@@ -1,0 +1,100 @@
+"""A run's evidence: one folder, everything in it rendered from its journal, and sealed.
+
+The journal is written while the run goes on. What it holds is enough: a run that is killed is rendered later, and marked
+incomplete.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from qualys_verify.evidence import digests, run_json, signature
+from qualys_verify.evidence import journal as journal_file
+from qualys_verify.evidence.journal import Chain, read_journal
+from qualys_verify.evidence.result import Result, Transcript, result_of, transcripts_of
+
+# What a format writes: pairs of a path in the bundle and its content.
+Files = Iterator[tuple[str, bytes]]
+LATEST = "latest"
+
+
+@dataclass(frozen=True)
+class Seal:
+    """How a bundle is sealed: the key that signs, and the authority that stamps the time; None for neither."""
+
+    key: Path | None = None
+    timestamp_url: str | None = None
+
+
+def _run_json(result: Result, _: Sequence[Transcript]) -> Files:
+    yield run_json.NAME, run_json.render_run(result)
+
+
+FORMATS: Mapping[str, Callable[[Result, Sequence[Transcript]], Files]] = {
+    "json": _run_json,
+}
+
+
+def read_chain(folder: Path) -> Chain:
+    """The journal of a bundle. Raises JournalError, or OSError where there is none."""
+    return read_journal((folder / journal_file.NAME).read_bytes())
+
+
+def rendered(chain: Chain, names: Sequence[str]) -> Files:
+    """The files of these formats, from a journal."""
+    result, transcripts = result_of(chain), transcripts_of(chain)
+    for name in names:
+        yield from FORMATS[name](result, transcripts)
+
+
+def complete(folder: Path, seal: Seal) -> Result:
+    """Render everything from the journal in the folder, list the digests, and seal them.
+
+    Raises SealError when it cannot be signed or stamped: all else is written then. OSError when it cannot be written.
+    """
+    chain = read_chain(folder)
+    for name, content in rendered(chain, tuple(FORMATS)):
+        write(folder / name, content)
+    result = result_of(chain)
+    _keep_to_owner(folder)
+    try:
+        if seal.timestamp_url:
+            signature.stamp(folder, seal.timestamp_url)
+    finally:
+        write(folder / digests.NAME, digests.listing(digests.digests_of(folder)).encode())
+    if seal.key:
+        signature.sign(folder, seal.key)
+    return result
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file for its owner alone, whole or not at all."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.part")
+    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # noqa: PTH123  # Path.open takes no mode bits
+        file.write(content)
+    fresh.replace(path)
+
+
+def _keep_to_owner(folder: Path) -> None:
+    """Other plugins write as the umask says."""
+    for path in digests.files_in(folder):
+        if not path.is_symlink():
+            path.chmod(0o600)
+
+
+def point_latest(folder: Path) -> None:
+    """Have `latest` beside a bundle point to it; where links are not possible there is none."""
+    link = folder.parent / LATEST
+    fresh = link.with_name(f".{LATEST}-{os.getpid()}")
+    with suppress(OSError):
+        fresh.symlink_to(folder.name)
+        fresh.replace(link)
+
+
+def discard(folder: Path) -> None:
+    """Delete the folder of a run that saw nothing."""
+    shutil.rmtree(folder, ignore_errors=True)

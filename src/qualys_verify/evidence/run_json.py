@@ -1,0 +1,58 @@
+"""`run.json`: the whole result, with a published JSON Schema."""
+
+import json
+from functools import cache
+from pathlib import Path
+
+import msgspec
+
+from qualys_verify.evidence.events import FORMAT
+from qualys_verify.evidence.result import Result
+
+NAME = "run.json"
+SCHEMA_ID = f"urn:qualys-verify:run:{FORMAT}"
+
+
+def render_run(result: Result) -> bytes:
+    """The result as JSON, for people and programs."""
+    return msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"
+
+
+def read_run(data: bytes) -> Result:
+    """The result in a `run.json`. Raises ValueError with one sentence when it is none, or of a later format."""
+    try:
+        result = _decoder().decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ValueError(f"it is no run.json of this suite ({error})") from error
+    if result.format.partition(".")[0] != FORMAT.partition(".")[0]:
+        raise ValueError(f"its format is {result.format}, and this version of qualys-verify reads {FORMAT}")
+    return result
+
+
+def read_result(path: Path) -> Result:
+    """The result of a bundle: its folder, or the `run.json` in it. Raises ValueError with one sentence."""
+    file = path / NAME if path.is_dir() else path
+    try:
+        return read_run(file.read_bytes())
+    except OSError as error:
+        raise ValueError(
+            f"{file} cannot be read ({error.strerror}): name a run's folder or its run.json"
+        ) from error
+    except ValueError as error:
+        raise ValueError(f"{file} cannot be used: {error}") from error
+
+
+@cache
+def _decoder() -> msgspec.json.Decoder[Result]:
+    return msgspec.json.Decoder(Result)
+
+
+def schema() -> str:
+    """The JSON Schema (2020-12) of `run.json`; also published as `run.schema.json` beside this file."""
+    made = msgspec.json.schema(Result)
+    head = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": SCHEMA_ID,
+        "title": "qualys-verify run.json",
+    }
+    return json.dumps({**head, **made}, indent=2, ensure_ascii=False) + "\n"

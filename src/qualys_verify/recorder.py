@@ -1,0 +1,99 @@
+"""The evidence of one run, from its first record to the sealed folder."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from qualys_verify import provenance
+from qualys_verify.evidence import bundle
+from qualys_verify.evidence import journal as journal_file
+from qualys_verify.evidence.events import FORMAT, Check, Ended, Expected, Planned, Started
+from qualys_verify.evidence.journal import Journal
+from qualys_verify.evidence.redaction import Redactor
+from qualys_verify.evidence.result import Result
+from qualys_verify.scribe import JournalScribe
+from qualys_verify.settings import EvidenceSettings
+from qualys_verify.verdict import Finding
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What is known of a run before it looks at anything. `runbook` is the folder of its tests and fixtures."""
+
+    id: str
+    started: datetime
+    command: tuple[str, ...]
+    options: Mapping[str, str]
+    runbook: Path
+    version: str
+    read_only: bool
+
+
+class Recorder:
+    """Writes a run's journal, and makes its bundle at the end."""
+
+    def __init__(self, folder: Path, redactor: Redactor, settings: EvidenceSettings) -> None:
+        """Begin the journal in a folder. Raises OSError when that cannot be written to."""
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # it speaks of real hosts
+        self.folder = folder
+        self._journal = Journal(folder / journal_file.NAME)
+        self._redactor = redactor
+        self._settings = settings
+        self.scribe = JournalScribe(self._journal, redactor)
+
+    def begin(self, opening: Opening, planned: Sequence[Finding]) -> None:
+        """Write down who runs what, and what is expected of which host; before any host is touched."""
+        clean = self._redactor.clean
+        self._journal.write(
+            Started(
+                at=opening.started,
+                format=FORMAT,
+                run=opening.id,
+                user=provenance.user(),
+                controller=provenance.controller(),
+                command=tuple(map(clean, opening.command)),
+                version=opening.version,
+                commit=provenance.commit(opening.runbook),
+                runbook=provenance.runbook_digest(opening.runbook),
+                options={name: clean(value) for name, value in opening.options.items()},
+                tools=provenance.tools(),
+                expires=opening.started + timedelta(seconds=self._settings.valid_for),
+                read_only=opening.read_only,
+                waivers=self._settings.waivers,
+            )
+        )
+        self._journal.write(_plan(planned))
+
+    def end(self, exit_status: int, interrupted: str) -> None:
+        """Write down how the run ended; no record comes after this."""
+        self._journal.write(Ended(datetime.now(UTC), exit_status, self._redactor.clean(interrupted)))
+        self._journal.close()
+
+    def seal(self) -> Result:
+        """Render and seal the bundle; see `bundle.complete` for what it raises."""
+        result = bundle.complete(self.folder, self._settings.seal)
+        bundle.point_latest(self.folder)
+        return result
+
+
+def _plan(planned: Sequence[Finding]) -> Planned:
+    checks = {item.test: Check(item.test, item.step, item.title, item.remedy) for item in planned}
+    expected: dict[str, dict[str, None]] = {}
+    for item in planned:
+        expected.setdefault(item.target, {})[item.test] = None
+    return Planned(
+        at=datetime.now(UTC),
+        checks=tuple(checks.values()),
+        expected=tuple(Expected(host, tuple(tests)) for host, tests in expected.items()),
+    )
+
+
+def redacted(finding: Finding, redactor: Redactor) -> Finding:
+    """The finding without secrets; its transcript was redacted when it was written down."""
+    return replace(
+        finding,
+        target=redactor.clean(finding.target),
+        observed=redactor.clean(finding.observed),
+        reason=redactor.clean(finding.reason),
+    )

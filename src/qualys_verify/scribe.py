@@ -1,0 +1,99 @@
+"""What happens on the hosts, into the journal: at once, and without secrets."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from qualys_verify.evidence.events import Command, Identified, Judged, Observed, Reading
+from qualys_verify.evidence.journal import Journal
+from qualys_verify.evidence.redaction import Redactor
+from qualys_verify.host import Record
+from qualys_verify.identity import Identity
+from qualys_verify.observation import Sighting
+from qualys_verify.reasons import NotApplicable
+from qualys_verify.transport import Reply
+from qualys_verify.verdict import Finding
+
+# The rule by which what is learned from a host's own configuration is taken out.
+LEARNED = "agent-id"
+
+
+class JournalScribe:
+    """The fleet's witness, and the one who writes down each verdict; for several threads at once."""
+
+    def __init__(self, journal: Journal, redactor: Redactor) -> None:
+        """Everything goes through `redactor` into `journal`."""
+        self._journal = journal
+        self._clean = redactor.clean
+        self._learn = redactor.learn
+
+    def learn(self, *secrets: str | None) -> None:
+        """See Scribe."""
+        self._learn(LEARNED, *secrets)
+
+    def command(self, record: Record, reply: Reply) -> Reply:
+        """See Scribe."""
+        kept = replace(
+            reply,
+            command=self._clean(reply.command),
+            stdout=self._clean(reply.stdout),
+            stderr=self._clean(reply.stderr),
+        )
+        self._journal.write(
+            Command(
+                at=kept.started,
+                host=self._clean(record.host),
+                observation=record.observation,
+                attempt=record.attempt,
+                command=kept.command,
+                status=kept.status,
+                stdout=kept.stdout,
+                stderr=kept.stderr,
+                took=round(kept.took, 3),
+            )
+        )
+        return kept
+
+    def reading(self, record: Record, at: datetime, text: str) -> str:
+        """See Scribe."""
+        kept = self._clean(text)
+        host = self._clean(record.host)
+        self._journal.write(Reading(at, host, record.observation, record.attempt, kept))
+        return kept
+
+    def observed(self, host: str, name: str, sighting: Sighting) -> None:
+        """See Witness."""
+        seen = sighting.reason is None
+        if isinstance(sighting.value, Identity):
+            facts = {fact: self._clean(value) for fact, value in sighting.value.facts}
+            self._journal.write(Identified(datetime.now(UTC), self._clean(host), facts))
+        self._journal.write(
+            Observed(
+                at=sighting.started,
+                host=self._clean(host),
+                observation=name,
+                outcome="seen" if seen else _outcome(sighting),
+                text=self._clean(str(sighting.value if seen else sighting.reason)),
+                took=round(sighting.took, 3),
+            )
+        )
+
+    def judged(self, finding: Finding) -> None:
+        """Write down a verdict; the finding is redacted already."""
+        self._journal.write(
+            Judged(
+                at=datetime.now(UTC),
+                host=finding.target,
+                test=finding.test,
+                verdict=finding.verdict,
+                observed=finding.observed,
+                reason=finding.reason,
+                rests_on=finding.rests_on,
+                took=round(finding.took, 3),
+                waiver=finding.waiver,
+                assessed=finding.assessed,
+            )
+        )
+
+
+def _outcome(sighting: Sighting) -> str:
+    return "not applicable" if isinstance(sighting.reason, NotApplicable) else "inconclusive"

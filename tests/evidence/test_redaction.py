@@ -1,0 +1,102 @@
+"""Redaction: secrets are taken out wherever they stand, and nothing else is."""
+
+import pytest
+
+from qualys_verify.evidence.redaction import Redactor, load_rules, markers
+
+UUID = "c0a8f00d-1234-4abc-9def-00d15ea5e000"
+
+
+@pytest.fixture
+def redactor():
+    return Redactor(load_rules())
+
+
+@pytest.mark.parametrize(
+    ("text", "secret", "rule"),
+    [
+        (f"agent {UUID.upper()} answered", UUID.upper(), "uuid"),
+        ("ActivationId=abcdef123456", "abcdef123456", "agent-id"),
+        ('{"customerId": "abcdef123456"}', "abcdef123456", "agent-id"),
+        (r"{\"AgentUuid\":\"abcdef123456\"}", "abcdef123456", "agent-id"),
+        ("password=hunter2!", "hunter2!", "secret"),
+        ("DB_PASSWORD: 'hun ter2'", "hun ter2", "secret"),
+        ('"api_key" : "abc\\"def"', 'abc\\"def', "secret"),
+        ("client-secret => s3cr3t", "s3cr3t", "secret"),
+        ("tool --token s3cr3tvalue x", "s3cr3tvalue", "secret"),
+        ("X-HMAC: ZGVhZGJlZWY=", "ZGVhZGJlZWY=", "secret"),
+        ("https://x/?sig=aGVsbG8%3D&y=1", "aGVsbG8%3D", "secret"),
+        ("Authorization: Basic b3BzOmh1bnRlcjI=", "b3BzOmh1bnRlcjI=", "token"),
+        ("authorization: bearer abc.def-ghi_jkl", "abc.def-ghi_jkl", "token"),
+        ("eyJhbGciOiJI.eyJzdWIiOiIx.SflKxwRJ", "SflKxwRJ", "token"),
+        ("proxy https://ops:hunter2@proxy:3128/", "hunter2", "url-password"),
+        ("proxy http://ops:p@ss@proxy:3128/", "p@ss", "url-password"),
+        (
+            "-----BEGIN OPENSSH PRIVATE KEY-----\nabc\n-----END OPENSSH PRIVATE KEY-----",
+            "abc",
+            "private-key",
+        ),
+        ("-----BEGIN RSA PRIVATE KEY-----\nabc", "abc", "private-key"),
+    ],
+)
+def test_a_secret_is_taken_out_and_its_rule_named(redactor, text, secret, rule):
+    cleaned = redactor.clean(text)
+    assert secret not in cleaned
+    assert rule in markers(cleaned)
+    assert redactor.clean(cleaned) == cleaned
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "active (running) for 3 d, starts at boot",
+        "On-Demand-Request ControlId: 20240228164415.0",
+        "2026-03-23 10:11:12.345 [qualys-cloud-agent][1234]:[Information]:CAPI event successfully completed",
+        "sudo: a password is required",
+        "sudo -n head -c 262144 /etc/qualys/hostid",
+        "host key SHA256:uNiVztksCsDhcc0u9e8BgrJXVGDKJ5pFU4Rro2bqH2A",
+        "[65 bytes, SHA-256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08]",
+        "machine-id 0123456789abcdef0123456789abcdef",
+        "the login was refused: check the user and that the key is loaded",
+        "ssh://ops@web1:2222",
+        "ssh://[fe80::1]:22",
+        "authentication error",
+        "the token ring is up",
+        "never activated: ActivationId and CustomerId not set or all zeros",
+        "activate it with `qualys-cloud-agent.sh ActivationId=… CustomerId=…` from the Qualys UI",
+        "10.0.0.1",
+    ],
+)
+def test_nothing_else_is(redactor, text):
+    assert redactor.clean(text) == text
+
+
+def test_what_a_host_keeps_secret_is_learned(redactor):
+    redactor.learn("agent-id", "  Zq9-Very-Own ", None, "", "abc")
+    assert redactor.clean("id zq9-very-own, abc") == "id [redacted: agent-id], abc"
+
+
+def test_addresses_only_where_it_is_asked_for():
+    redactor = Redactor(load_rules(addresses=True))
+    assert redactor.clean("from 10.0.0.1 and fe80::1%eth0") == (
+        "from [redacted: address] and [redacted: address]%eth0"
+    )
+    for text in ("kernel 6.1.0-18-amd64", "agent 6.1.2.3.4", "12:00:31", "at 2026-03-23T12:00:31Z"):
+        assert redactor.clean(text) == text
+
+
+def test_half_a_surrogate_pair_can_be_written(redactor):
+    assert redactor.clean("a\udcffb").encode() == b"a\\udcffb"
+
+
+def test_rules_of_a_site_are_added_and_replace_those_of_the_same_id(tmp_path):
+    (tmp_path / "rules.toml").write_text("site = ['PROJECT-\\d+']\nuuid = []\n")
+    redactor = Redactor(load_rules(tmp_path / "rules.toml"))
+    assert redactor.clean(f"PROJECT-7 {UUID}") == f"[redacted: site] {UUID}"
+
+
+@pytest.mark.parametrize("text", ["site = 'x'", "site = ['(']", "Site_1 = ['x']", "= 1"])
+def test_rules_that_cannot_be_meant_are_one_sentence(tmp_path, text):
+    (tmp_path / "rules.toml").write_text(text)
+    with pytest.raises(ValueError, match=r"rules\.toml"):
+        load_rules(tmp_path / "rules.toml")
