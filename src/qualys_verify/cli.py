@@ -13,6 +13,7 @@ import pytest
 from qualys_verify.agent.commands import as_root
 from qualys_verify.agent.configuration import Configuration
 from qualys_verify.agent.layout import Layout
+from qualys_verify.evidence_commands import add_commands
 from qualys_verify.settings import OPTIONS, Option
 from qualys_verify.standin.faults import as_json as faults_as_json
 from qualys_verify.standin.faults import as_text as faults_as_text
@@ -84,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         "--json", action="store_true", help="as a list of objects with name, healthy and sentence"
     )
     faults.set_defaults(command=print_faults)
+    add_commands(commands)
     return parser
 
 

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from _pytest.terminal import TerminalReporter
 
+from qualys_verify.evidence.comparison_text import as_text
 from qualys_verify.evidence.pytest_html import Page, name_page
-from qualys_verify.evidence.result import Result
 from qualys_verify.evidence.signature import try_key
-from qualys_verify.evidence.terminal import for_encoding, render
+from qualys_verify.evidence.terminal import Look, for_encoding, render
 from qualys_verify.findings import annotate, finding_of, missed, redact, target_of, waive
 from qualys_verify.observation import FLEET, Observation, is_trigger, plan
 from qualys_verify.progress import Ticker
-from qualys_verify.recorder import Opening, Recorder, redacted
+from qualys_verify.recorder import Opening, Recorder, Sealed, redacted
 from qualys_verify.run import DeadlineOver, Run, reports_of
 from qualys_verify.settings import (
     add_options,
@@ -34,7 +34,7 @@ from qualys_verify.waivers import covering
 
 RUN = pytest.StashKey[Run]()
 RECORDER = pytest.StashKey[Recorder]()
-RESULT = pytest.StashKey[Result]()
+SEALED = pytest.StashKey[Sealed]()
 INTERRUPTED = pytest.StashKey[str]()  # why the run ended early
 UNSEALED = pytest.StashKey[str]()  # why the evidence is not whole
 HANDLERS = pytest.StashKey[dict[signal.Signals, Any]]()  # those that were there before
@@ -278,7 +278,7 @@ class Sealing:
         recorder = session.config.stash.get(RECORDER, None)
         if recorder is not None:
             try:
-                session.config.stash[RESULT] = recorder.seal()
+                session.config.stash[SEALED] = recorder.seal()
             except (OSError, ValueError) as error:
                 session.config.stash[UNSEALED] = str(error)
                 session.exitstatus = session.exitstatus or pytest.ExitCode.INTERNAL_ERROR
@@ -301,7 +301,11 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
     )
     width = max(60, min(120, terminalreporter._screen_width))  # noqa: SLF001  # has no public name
     terminalreporter.section("Qualys Cloud Agent runbook")
-    summary = render(findings, run.still_open(findings), note, width=width, colour=terminalreporter.hasmarkup)
+    sealed = config.stash.get(SEALED, None)
+    look = Look(width, colour=terminalreporter.hasmarkup)
+    summary = render(findings, run.still_open(findings), sealed.result.waivers if sealed else (), note, look)
+    if sealed and sealed.comparison:
+        summary += f"\n{as_text(sealed.comparison, width=width, colour=terminalreporter.hasmarkup)}"
     terminalreporter.write(for_encoding(summary, getattr(sys.stdout, "encoding", None)))
     if UNSEALED in config.stash:
         terminalreporter.write_line(f"The evidence is not whole: {config.stash[UNSEALED]}", red=True)

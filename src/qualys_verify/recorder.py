@@ -6,12 +6,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from qualys_verify import provenance
-from qualys_verify.evidence import bundle
+from qualys_verify.evidence import bundle, comparison_text
 from qualys_verify.evidence import journal as journal_file
+from qualys_verify.evidence.compare import Comparison, compare
 from qualys_verify.evidence.events import FORMAT, Check, Ended, Expected, Planned, Started
 from qualys_verify.evidence.journal import Journal
 from qualys_verify.evidence.redaction import Redactor
-from qualys_verify.evidence.result import Result
+from qualys_verify.evidence.result import Result, result_of
 from qualys_verify.scribe import JournalScribe
 from qualys_verify.settings import EvidenceSettings
 from qualys_verify.verdict import Finding
@@ -28,6 +29,14 @@ class Opening:
     runbook: Path
     version: str
     read_only: bool
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """What the evidence says, and how that compares with the baseline, if one was given."""
+
+    result: Result
+    comparison: Comparison | None
 
 
 class Recorder:
@@ -70,11 +79,15 @@ class Recorder:
         self._journal.write(Ended(datetime.now(UTC), exit_status, self._redactor.clean(interrupted)))
         self._journal.close()
 
-    def seal(self) -> Result:
+    def seal(self) -> Sealed:
         """Render and seal the bundle; see `bundle.complete` for what it raises."""
-        result = bundle.complete(self.folder, self._settings.seal)
+        comparison = None
+        if self._settings.baseline is not None:
+            comparison = compare(self._settings.baseline, result_of(bundle.read_chain(self.folder)))
+            bundle.write(self.folder / f"{comparison_text.NAME}.json", comparison_text.as_json(comparison))
+            bundle.write(self.folder / f"{comparison_text.NAME}.html", comparison_text.as_page(comparison))
         bundle.point_latest(self.folder)
-        return result
+        return Sealed(bundle.complete(self.folder, self._settings.seal), comparison)
 
 
 def _plan(planned: Sequence[Finding]) -> Planned:

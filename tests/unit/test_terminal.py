@@ -1,11 +1,12 @@
 """The end of a run on the terminal: fits a screen, is readable without colours, and shows no host's tricks."""
 
 from qualys_verify.evidence.still_open import OpenReason
-from qualys_verify.evidence.terminal import for_encoding, render
+from qualys_verify.evidence.terminal import Look, for_encoding, render
 from qualys_verify.fleet import Progress
 from qualys_verify.frame import text
 from qualys_verify.progress import sentence
 from qualys_verify.verdict import Finding, Verdict
+from tests.evidence import sample
 
 
 def finding(host, step="1", verdict=Verdict.COMPLIANT, observed="", reason=""):
@@ -14,8 +15,8 @@ def finding(host, step="1", verdict=Verdict.COMPLIANT, observed="", reason=""):
     )
 
 
-def shown(findings, reasons=(), note="", *, colour=False):
-    return render(findings, reasons, note, width=80, colour=colour)
+def shown(findings, reasons=(), waivers=(), note="", *, colour=False):
+    return render(findings, reasons, waivers, note, Look(80, colour=colour))
 
 
 def test_few_hosts_have_a_row_each():
@@ -45,6 +46,11 @@ def test_the_reasons_for_an_open_finding_name_their_hosts():
 def test_colours_only_where_they_are_asked_for():
     assert "\x1b[" not in shown([finding("web1")])
     assert "\x1b[" in shown([finding("web1")], colour=True)
+
+
+def test_a_waiver_is_shown_with_its_approver_and_what_became_of_it():
+    out = " ".join(shown([finding("web1")], waivers=sample.result().waivers).split())
+    assert "~ waiver W-1 applied on ssh://web2: the log goes to syslog (approved by A. Auditor, CHG-17" in out
 
 
 def test_markup_of_a_host_is_text():

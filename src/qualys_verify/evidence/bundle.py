@@ -40,7 +40,7 @@ FORMATS: Mapping[str, Callable[[Result, Sequence[Transcript]], Files]] = {
 
 def read_chain(folder: Path) -> Chain:
     """The journal of a bundle. Raises JournalError, or OSError where there is none."""
-    return read_journal((folder / journal_file.NAME).read_bytes())
+    return read_journal(digests.read(folder / journal_file.NAME))
 
 
 def rendered(chain: Chain, names: Sequence[str]) -> Files:
@@ -60,6 +60,7 @@ def complete(folder: Path, seal: Seal) -> Result:
         write(folder / name, content)
     result = result_of(chain)
     _keep_to_owner(folder)
+    (folder / digests.SIGNATURE).unlink(missing_ok=True)  # of what was here before
     try:
         if seal.timestamp_url:
             signature.stamp(folder, seal.timestamp_url)

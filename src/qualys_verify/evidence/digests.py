@@ -1,5 +1,6 @@
 """`SHA256SUMS`: what is in a bundle, in the form that `sha256sum -c` checks."""
 
+import errno
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -17,6 +18,13 @@ def digest_of(path: Path) -> str:
         while chunk := file.read(_CHUNK):
             state.update(chunk)
     return state.hexdigest()
+
+
+def read(path: Path) -> bytes:
+    """What a file in a bundle holds. Raises OSError for what is no regular file, too: a pipe would never end."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is no file", str(path))
+    return path.read_bytes()
 
 
 def digests_of(folder: Path) -> dict[str, str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from qualys_verify.evidence import digests
 from qualys_verify.evidence.events import FORMAT
 from qualys_verify.evidence.result import Result
 
@@ -33,7 +34,7 @@ def read_result(path: Path) -> Result:
     """The result of a bundle: its folder, or the `run.json` in it. Raises ValueError with one sentence."""
     file = path / NAME if path.is_dir() else path
     try:
-        return read_run(file.read_bytes())
+        return read_run(digests.read(file))
     except OSError as error:
         raise ValueError(
             f"{file} cannot be read ({error.strerror}): name a run's folder or its run.json"

@@ -67,7 +67,7 @@ def check_signature(folder: Path, signers: Path | None, identity: str | None) ->
     was made by the key that it names. Raises SealError when it does not hold.
     """
     _refuse_other_spelling(folder)
-    listing, signature = folder / digests.NAME, str(folder / digests.SIGNATURE)
+    listing, signature = digests.read(folder / digests.NAME), str(folder / digests.SIGNATURE)
     if signers is None:
         said = _run(
             ["ssh-keygen", "-Y", "check-novalidate", "-n", NAMESPACE, "-s", signature],
@@ -100,7 +100,7 @@ def _principals(folder: Path, signers: Path) -> str:
 
 def _refuse_other_spelling(folder: Path) -> None:
     """Base64 can spell the same bytes in several ways; only the one that ssh-keygen writes is taken."""
-    text = (folder / digests.SIGNATURE).read_bytes().decode("latin-1")
+    text = digests.read(folder / digests.SIGNATURE).decode("latin-1")
     match = _ARMOUR.fullmatch(text)
     try:
         data = base64.b64decode(match["body"].replace("\n", ""), validate=True) if match else b""
@@ -145,6 +145,8 @@ def check_stamp(folder: Path, authorities: Path | None) -> str:
     Without `authorities` (PEM certificates that are trusted) it is only said that nobody has checked it.
     """
     path = str(folder / TIMESTAMP)
+    for name in (TIMESTAMP, STAMPED):
+        digests.read(folder / name)  # openssl would wait for a pipe
     if authorities is None:
         return "there, and not checked: name the authority's certificate with --timestamp-ca"
     _run(
@@ -169,16 +171,16 @@ def check_stamp(folder: Path, authorities: Path | None) -> str:
     return found[1] if found else "at a time that openssl does not show"
 
 
-def _run(argv: Sequence[str], what: str, mend: str, stdin: Path | None = None) -> str:
+def _run(argv: Sequence[str], what: str, mend: str, stdin: bytes = b"") -> str:
     return _run_bytes(argv, what, mend, stdin).decode("utf-8", "replace").strip()
 
 
-def _run_bytes(argv: Sequence[str], what: str, mend: str, stdin: Path | None = None) -> bytes:
+def _run_bytes(argv: Sequence[str], what: str, mend: str, stdin: bytes = b"") -> bytes:
     """What a program printed. SealError with `what` happened, why and how to `mend` it where it fails."""
     try:
         done = subprocess.run(
             argv,
-            input=stdin.read_bytes() if stdin else b"",
+            input=stdin,
             capture_output=True,
             timeout=_SECONDS,
             check=False,

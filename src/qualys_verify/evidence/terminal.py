@@ -1,6 +1,7 @@
 """The end of a run on the terminal: hosts by steps, each problem once."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from io import StringIO
 
 from rich.console import Console, Group, RenderableType
@@ -9,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qualys_verify.evidence.grid import LIMITS, Grid, Problem, grid, problems
+from qualys_verify.evidence.result import WaiverUse
 from qualys_verify.evidence.still_open import OpenReason
 from qualys_verify.verdict import Finding, Verdict
 
@@ -25,15 +27,32 @@ _HOSTS_NAMED = 5
 _ROWS_SHOWN = 20
 
 
+@dataclass(frozen=True)
+class Look:
+    """What the terminal can show: its width in characters, and whether it has colours."""
+
+    width: int
+    colour: bool
+
+
 def render(
-    findings: Sequence[Finding], reasons: Sequence[OpenReason], note: str, *, width: int, colour: bool
+    findings: Sequence[Finding],
+    reasons: Sequence[OpenReason],
+    waivers: Sequence[WaiverUse],
+    note: str,
+    look: Look,
 ) -> str:
     """The summary as text, with ANSI colours or without."""
     out = StringIO()
     console = Console(
-        file=out, width=width, force_terminal=colour, no_color=not colour, highlight=False, emoji=False
+        file=out,
+        width=look.width,
+        force_terminal=look.colour,
+        no_color=not look.colour,
+        highlight=False,
+        emoji=False,
     )
-    console.print(_summary(findings, reasons, note))
+    console.print(_summary(findings, reasons, waivers, note))
     return out.getvalue()
 
 
@@ -50,9 +69,14 @@ def for_encoding(text: str, encoding: str | None) -> str:
     return text
 
 
-def _summary(findings: Sequence[Finding], reasons: Sequence[OpenReason], note: str) -> RenderableType:
+def _summary(
+    findings: Sequence[Finding], reasons: Sequence[OpenReason], waivers: Sequence[WaiverUse], note: str
+) -> RenderableType:
     parts: list[RenderableType] = [_grid(grid(findings)), _legend(), Text()]
     parts += [_problem(problem) for problem in problems(findings)]
+    parts += map(_waiver, waivers)
+    if waivers:
+        parts.append(Text())
     if reasons:
         parts.append(Text("Should a finding still be open in the Qualys UI:"))
         parts += [_line("-", f"{reason.sentence} ({_hosts(reason.hosts)})") for reason in reasons]
@@ -111,6 +135,19 @@ def _problem(problem: Problem) -> RenderableType:
     if problem.remedy:
         lines.append(_line("do:", problem.remedy))
     return Group(*lines, Text())
+
+
+def _waiver(use: WaiverUse) -> Text:
+    """What became of a waiver, and who approved it; one that did nothing is a warning."""
+    waiver, text = use.waiver, Text()
+    hosts = f" on {_hosts(use.hosts)}" if use.hosts else ""
+    style = _STYLES[Verdict.WAIVED if use.state == "applied" else Verdict.INCONCLUSIVE]
+    text.append(f"{Verdict.WAIVED.symbol} waiver {waiver.id} {use.state}", style=style)
+    text.append(
+        f"{hosts}: {waiver.reason} (approved by {waiver.approver}, {waiver.ticket}, risk {waiver.risk}, "
+        f"until {waiver.expires:%Y-%m-%d %H:%M} UTC)"
+    )
+    return text
 
 
 def _line(label: str, text: str) -> RenderableType:
