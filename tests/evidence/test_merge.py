@@ -1,0 +1,88 @@
+"""Several runs into one: nothing is lost, nothing counts twice, and what is in several is asked about."""
+
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from qualys_verify.evidence.events import Ended, Started
+from qualys_verify.evidence.merge import Prefer, merge
+from tests.evidence import sample
+
+ONE = ("ssh://web1", "ssh://web2", "ssh://web3")
+TWO = ("ssh://db1", "ssh://db2", "ssh://db3")
+
+
+def run(name, hosts, hours=0):
+    """A run that began so many hours after noon."""
+    events = sample.events(hosts, run=name, at=sample.NOON + timedelta(hours=hours))
+    return sample.chain(events)
+
+
+def merged(*chains, prefer=None):
+    return sample.result(list(merge(chains, prefer)))
+
+
+def test_what_was_in_each_is_in_the_whole():
+    one, two = run("aaaa", ONE), run("bbbb", TWO, hours=1)
+    whole = merged(one, two)
+    apart = [sample.result_of(chain) for chain in (one, two)]
+    assert whole.hosts == apart[0].hosts + apart[1].hosts
+    assert whole.verdicts == {name: 2 * count for name, count in apart[0].verdicts.items()}
+    assert [(part.run, part.journal) for part in whole.run.parts] == [("aaaa", one.head), ("bbbb", two.head)]
+    assert whole.run.id not in {"aaaa", "bbbb"}
+    assert whole.run.started == sample.NOON
+    assert whole.run.exit_status == 1
+
+
+def test_a_host_in_two_runs_is_a_conflict():
+    with pytest.raises(ValueError, match=r"ssh://web1 and 2 more is in the runs aaaa and bbbb.*--prefer"):
+        merged(run("aaaa", ONE), run("bbbb", ONE))
+
+
+@pytest.mark.parametrize(
+    ("prefer", "winner"), [(Prefer.FIRST, "aaaa"), (Prefer.LAST, "cccc"), (Prefer.NEWEST, "bbbb")]
+)
+def test_unless_it_is_told_which_counts(prefer, winner):
+    chains = [
+        run("aaaa", ONE, 1),
+        run("bbbb", (*ONE[:2], "ssh://db1"), 2),
+        run("cccc", ONE[:2] + TWO[1:2], 0),
+    ]
+    whole = merged(*chains, prefer=prefer)
+    assert sorted(host.id for host in whole.hosts) == ["ssh://db1", "ssh://db2", *ONE]
+    losers = [part.run for part in whole.run.parts if "ssh://web1" in part.left_out]
+    assert set(losers) == {"aaaa", "bbbb", "cccc"} - {winner}
+    assert whole.coverage.expected == 5 * len(sample.TESTS)
+
+
+def test_the_same_run_counts_once():
+    with pytest.raises(ValueError, match="aaaa is named twice"):
+        merged(run("aaaa", ONE), run("aaaa", ONE))
+
+
+def test_what_was_merged_is_not_merged_again():
+    whole = sample.chain(list(merge([run("aaaa", ONE), run("bbbb", TWO)], None)))
+    with pytest.raises(ValueError, match="not that of one run"):
+        merged(whole, run("cccc", ("ssh://x1", "ssh://x2", "ssh://x3")))
+
+
+def test_another_format_is_refused():
+    events = [
+        msgspec.structs.replace(item, format="1.1") if isinstance(item, Started) else item
+        for item in sample.events()
+    ]
+    with pytest.raises(ValueError, match=r"is of format 1\.1"):
+        merged(sample.chain(events))
+
+
+def test_the_whole_is_incomplete_when_a_part_is():
+    killed = sample.chain([item for item in sample.events(TWO, run="bbbb") if not isinstance(item, Ended)])
+    whole = merged(run("aaaa", ONE), killed)
+    assert not whole.run.is_complete
+
+
+def test_an_interrupted_part_stays_interrupted():
+    events = [*sample.events(TWO, run="bbbb")[:-1], Ended(sample.at(9), 2, "stopped")]
+    whole = merged(run("aaaa", ONE), sample.chain(events))
+    assert (whole.run.exit_status, whole.run.interrupted) == (2, "stopped")
