@@ -27,6 +27,7 @@ _TAGS = {
     Verdict.NOT_APPLICABLE: "skipped",
 }
 # CI systems show a message as one line, and some keep it in a column of a database.
+_LONGEST_NAME = 500
 _LONGEST_MESSAGE = 2_000
 _LONGEST_TEXT = 32_000
 
@@ -49,19 +50,19 @@ def _suite(result: Result, host: Host) -> ET.Element:
     suite = ET.Element(
         "testsuite",
         {
-            "name": one_line(host.id),
+            "name": _name(host.id),
             "tests": str(len(host.assessments)),
             "failures": str(count["failure"]),
             "errors": str(count["error"]),
             "skipped": str(count["skipped"]),
             "time": _seconds(sum(item.took for item in host.assessments)),
             "timestamp": utc(result.run.started),
-            "hostname": one_line(host.identity.get("host name", "") or host.id),
+            "hostname": _name(host.identity.get("host name", "") or host.id),
         },
     )
     properties = ET.SubElement(suite, "properties")
     for name, value in _properties(result, host):
-        ET.SubElement(properties, "property", {"name": one_line(name), "value": one_line(value)})
+        ET.SubElement(properties, "property", {"name": _name(name), "value": _name(value)})
     suite.extend(_case(result, host, item) for item in host.assessments)
     return suite
 
@@ -87,8 +88,8 @@ def _case(result: Result, host: Host, assessment: Assessment) -> ET.Element:
         "testcase",
         {
             # Hosts share their tests: a class name without the host would make one test's history of all of them.
-            "classname": f"{one_line(host.id)}.step {one_line(assessment.step)}",
-            "name": one_line(assessment.test),
+            "classname": f"{_name(host.id)}.step {_name(assessment.step)}",
+            "name": _name(assessment.test),
             "time": _seconds(assessment.took),
         },
     )
@@ -140,7 +141,14 @@ def _output(result: Result, host: Host, assessment: Assessment) -> str:
         ("looked", f"{utc(times[0])} to {utc(times[1])}" if times else "never"),
         ("transcript", host.transcript),
     )
-    return "\n".join(f"{name}: {one_line(value)}" for name, value in lines if value)
+    return "\n".join(
+        f"{name}: {shortened(one_line(value), _LONGEST_MESSAGE)}" for name, value in lines if value
+    )
+
+
+def _name(text: str) -> str:
+    """A text for an attribute."""
+    return shortened(one_line(text), _LONGEST_NAME)
 
 
 def _seconds(duration: float) -> str:

@@ -31,7 +31,7 @@ def _head(host: Host, transcript: Transcript, run: Run) -> Iterator[str]:
     yield f"ended: {utc(run.ended) if run.ended else 'never'}"
     yield "identity:" if host.identity else "identity: not known, nobody answered"
     for name, value in host.identity.items():
-        yield f"  {one_line(name)}: {one_line(value)}"
+        yield f"  - {one_line(name)}: {one_line(value)}"
     yield f"commands: {len(transcript.commands)}"
 
 
