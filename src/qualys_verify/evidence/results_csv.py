@@ -1,7 +1,7 @@
 """`results.csv`: a row for each check on each host, for spreadsheets.
 
-UTF-8 with a byte order mark: without it Excel takes the file for the machine's own code page and garbles it, and every
-other spreadsheet and library knows the mark. Programs read `run.json`.
+UTF-8 with a byte order mark: without it Excel takes the file for the machine's own code page and garbles every letter
+beyond ASCII; LibreOffice passes over the mark, and so does Python's `utf-8-sig`. Programs are better off with `run.json`.
 """
 
 import csv
