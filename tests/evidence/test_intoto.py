@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from qualys_verify.evidence.events import Ended
+from qualys_verify.evidence.events import Ended, Expected, Judged, Planned
 from qualys_verify.evidence.intoto import render_intoto
 from qualys_verify.verdict import Verdict
 from tests.evidence import odd, sample
@@ -52,9 +52,16 @@ def test_the_outcome(result, expected):
     assert predicate(result)["result"] == expected
 
 
-def test_a_run_with_something_left_out_has_not_passed():
-    events = [event for event in sample.events() if not isinstance(event, Ended)]
-    assert predicate(sample.result([*events[:2], Ended(sample.at(1), 0)]))["result"] == "FAILED"
+@pytest.mark.parametrize(("assessed", "expected"), [(True, "PASSED"), (False, "FAILED")])
+def test_a_run_with_something_left_out_has_not_passed(assessed, expected):
+    host, check = "ssh://web1", sample.CHECKS[0]
+    events = [
+        sample.started(),
+        Planned(sample.NOON, (check,), (Expected(host, (check.test,)),)),
+        Judged(sample.at(1), host, check.test, Verdict.COMPLIANT, assessed=assessed),
+        Ended(sample.at(2), 0),
+    ]
+    assert predicate(sample.result(events))["result"] == expected
 
 
 def test_every_sentence_but_what_does_not_apply_is_in_one_list():
