@@ -11,10 +11,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from qualys_verify.evidence import digests, run_json, signature
+from qualys_verify.evidence import digests, howto, run_json, signature
 from qualys_verify.evidence import journal as journal_file
+from qualys_verify.evidence.hdf import render_hdf
+from qualys_verify.evidence.intoto import render_intoto
 from qualys_verify.evidence.journal import Chain, read_journal
-from qualys_verify.evidence.result import Result, Transcript, result_of, transcripts_of
+from qualys_verify.evidence.junit import render_junit
+from qualys_verify.evidence.oscal import render_oscal
+from qualys_verify.evidence.result import Result, Transcript, file_name, result_of, transcripts_of
+from qualys_verify.evidence.results_csv import render_csv
+from qualys_verify.evidence.transcript import render_transcript
 
 # What a format writes: pairs of a path in the bundle and its content.
 Files = Iterator[tuple[str, bytes]]
@@ -29,12 +35,34 @@ class Seal:
     timestamp_url: str | None = None
 
 
-def _run_json(result: Result, _: Sequence[Transcript]) -> Files:
-    yield run_json.NAME, run_json.render_run(result)
+def _whole(name: str, render: Callable[[Result], bytes]) -> Callable[[Result, Sequence[Transcript]], Files]:
+    """A format that is one file about the whole run."""
+
+    def files(result: Result, _: Sequence[Transcript]) -> Files:
+        yield name, render(result)
+
+    return files
+
+
+def _transcripts(result: Result, transcripts: Sequence[Transcript]) -> Files:
+    ran = {transcript.host: transcript for transcript in transcripts}
+    for host in result.hosts:
+        yield host.transcript, render_transcript(host, ran[host.id], result.run)
+
+
+def _hdf(result: Result, _: Sequence[Transcript]) -> Files:
+    for host in result.hosts:
+        yield f"hdf/{file_name(host.id)}.json", render_hdf(result, host)
 
 
 FORMATS: Mapping[str, Callable[[Result, Sequence[Transcript]], Files]] = {
-    "json": _run_json,
+    "json": _whole(run_json.NAME, run_json.render_run),
+    "transcripts": _transcripts,
+    "junit": _whole("junit.xml", render_junit),
+    "csv": _whole("results.csv", render_csv),
+    "hdf": _hdf,
+    "oscal": _whole("oscal-assessment-results.json", render_oscal),
+    "howto": _whole(howto.NAME, howto.render_howto),
 }
 
 
@@ -60,7 +88,10 @@ def complete(folder: Path, seal: Seal) -> Result:
         write(folder / name, content)
     result = result_of(chain)
     _keep_to_owner(folder)
-    (folder / digests.SIGNATURE).unlink(missing_ok=True)  # of what was here before
+    for name in (digests.SIGNATURE, signature.STAMPED, signature.TIMESTAMP):  # of what was here before
+        (folder / name).unlink(missing_ok=True)
+    subjects = digests.digests_of(folder).items()
+    write(folder / signature.STAMPED, render_intoto(result, subjects))
     try:
         if seal.timestamp_url:
             signature.stamp(folder, seal.timestamp_url)

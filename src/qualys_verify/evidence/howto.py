@@ -1,0 +1,53 @@
+"""`VERIFY.md`: how a stranger checks a bundle, with `sha256sum` and `ssh-keygen` alone."""
+
+from qualys_verify.evidence import digests, journal, run_json, signature
+from qualys_verify.evidence.plain import state_of, utc
+from qualys_verify.evidence.result import Result
+
+NAME = "VERIFY.md"
+
+
+def render_howto(result: Result) -> bytes:
+    """The page for this result's bundle. What it says does not depend on whether the bundle was signed afterwards."""
+    run = result.run
+    return f"""\
+# How to check this evidence
+
+Run {run.id}, begun {utc(run.started)}, {state_of(run)}. It speaks for the present until {utc(run.expires)}.
+Nothing of the suite that made it is needed for the first two commands; run them in this folder.
+
+1. Is every file as it was written?
+
+       sha256sum -c {digests.NAME}
+
+   A file that `{digests.NAME}` does not name, except itself and its signature, was put here afterwards.
+
+2. Who vouches for it? Only if there is a `{digests.SIGNATURE}`: without one, whoever can write here can have changed
+   everything. `allowed_signers` is a file of your own, with the signer's public key as you got it from the signer and
+   not from this folder, one line: `name ssh-ed25519 AAAA…`
+
+       ssh-keygen -Y verify -f allowed_signers -I name -n {signature.NAMESPACE} -s {digests.SIGNATURE} < {digests.NAME}
+
+3. Do the verdicts follow from what was recorded? This derives them anew from `{journal.NAME}`, follows its chain, and
+   compares; `--at` asks whether it is still to be relied on at a date.
+
+       qualys-verify verify . --allowed-signers allowed_signers --at 2026-12-31
+
+## Without any of our tools
+
+* The chain: each line of `{journal.NAME}` carries the SHA-256 of the line before it, without its end, as `previous`; the
+  first carries 64 zeros. `sed -n 1p {journal.NAME} | tr -d '\\n' | sha256sum` is what line 2 carries. The digest of the last line
+  stands in `{run_json.NAME}` as `journal.head`.
+* The counts: every verdict is a line of kind `judged`: `grep -c '"verdict":"non-compliant"' {journal.NAME}`. What stands in
+  the line of kind `planned` and was never judged counts as inconclusive.
+* The host: `sha256sum` of the agent's id, the host key's fingerprint and the machine-id in `{run_json.NAME}` are those of the
+  host itself (`ssh-keyscan`, `/etc/machine-id`).
+* The time, only if there is a `{signature.TIMESTAMP}`: it is over `{signature.STAMPED}`, which holds the digests of all other files.
+  `openssl ts -verify -data {signature.STAMPED} -in {signature.TIMESTAMP} -CAfile authority.pem`
+
+## What this evidence does not show
+
+Vulnerability results, pass or fail, QIDs and compliance details are visible only in the Qualys UI, 5 to 15 minutes after a
+scan. It shows that the agent was there, ran, was asked, and carried out what it was asked for, as far as the host tells.
+Who controls the host as root controls what it says.
+""".encode()
