@@ -81,6 +81,11 @@ class Running:
         """Ctrl-C."""
         self._process.send_signal(signal.SIGINT)
 
+    def kill(self) -> None:
+        """SIGKILL: nobody is asked. What it had started ends by itself when its pipes are closed."""
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.communicate()
+
     def end(self) -> Ran:
         """Wait for the end; a run that hangs is killed, and that fails the test."""
         try:
