@@ -31,8 +31,14 @@ SENTENCES = (
     ("the agent carries a customer's and an activation's id.", "activated; [redacted: customer-id]"),
     ("the platform has given the agent an id (`hostid`); results are filed under it.", "provisioned"),
     ("the last entry is recent, by the host's own clock.", "recent: last entry 41 s old, 1998 entries read"),
-    ("the log shows uploads or check-ins that succeed.", "succeeds: CAPI event successfully completed, 62 s ago"),
-    ("`status` answers; where it cannot, service and log are the authority.", "Last assessment: 2026-03-23 09:12:44"),
+    (
+        "the log shows uploads or check-ins that succeed.",
+        "succeeds: CAPI event successfully completed, 62 s ago",
+    ),
+    (
+        "`status` answers; where it cannot, service and log are the authority.",
+        "Last assessment: 2026-03-23 09:12:44",
+    ),
     (
         "`Last assessment` is later than before step 3, or the log shows the scan done.",
         "executed: before: Last assessment: 2026-03-23 09:12:44; after: Last assessment: 2026-03-23 12:14:31",
@@ -54,7 +60,10 @@ READINGS = 60
 
 def fleet(hosts: int) -> tuple[Result, tuple[Transcript, ...]]:
     """A result and its transcripts: most hosts are fine, the others fail in the usual ways."""
-    names = [f"ssh://ops@{'web' if number % 3 else 'database'}{number:04}.dc{number % 4}.example" for number in range(hosts)]
+    names = [
+        f"ssh://ops@{'web' if number % 3 else 'database'}{number:04}.dc{number % 4}.example"
+        for number in range(hosts)
+    ]
     found = tuple(_host(number, name) for number, name in enumerate(names))
     verdicts = [item.verdict for host in found for item in host.assessments]
     result = Result(
@@ -138,8 +147,13 @@ def _observations(number: int) -> tuple[Observation, ...]:
     request = "accepted, ControlId 20260323120004.0"
     first = tuple(
         Observation(
-            name, sample.at(1 + place), 0.2, "seen", before if name == _FIRST[-1] else "seen",
-            (Look(sample.at(3), 1, before),) if name == _FIRST[-1] else (), (2 * place + 1, 2 * place + 2),
+            name,
+            sample.at(1 + place),
+            0.2,
+            "seen",
+            before if name == _FIRST[-1] else "seen",
+            (Look(sample.at(3), 1, before),) if name == _FIRST[-1] else (),
+            (2 * place + 1, 2 * place + 2),
         )
         for place, name in enumerate(_FIRST)
     )

@@ -33,11 +33,13 @@ _ROOMY, _BLOCK = 40, 50
 # What stands around a command's own texts in the page.
 _COMMAND_MARKUP = 300
 
-# What a reader does not see or what disguises its neighbours: control characters, marks that turn the direction of
-# writing, spaces without width, tags, halves of surrogate pairs.
+# What a reader does not see or what disguises its neighbours: control and format characters (marks that turn the
+# direction of writing, joiners, tags), line separators, fillers, halves of surrogate pairs. Written as a list and not
+# asked of `unicodedata`, whose answer depends on the version of Python.
 _UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff"
-    "\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u17b4\u17b5"
+    "\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff"
+    "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 
 
@@ -131,7 +133,11 @@ _MEANINGS: Mapping[int, tuple[str, Verdict, str]] = {
         "internal error: the run broke off, and this is what it had seen until then",
     ),
     4: ("not started", Verdict.INCONCLUSIVE, "usage error: no host was touched"),
-    5: ("nothing assessed", Verdict.INCONCLUSIVE, "nothing was assessed: nothing selected, or nothing applicable"),
+    5: (
+        "nothing assessed",
+        Verdict.INCONCLUSIVE,
+        "nothing was assessed: nothing selected, or nothing applicable",
+    ),
     6: ("inconclusive", Verdict.INCONCLUSIVE, "nothing is non-compliant, but something could not be seen"),
 }
 _CUT_SHORT = (2, 3)
@@ -165,9 +171,7 @@ class HostCoverage:
 
 def _coverage(result: Result) -> HostCoverage:
     kinds = Counter(_covered(host) for host in result.hosts)
-    unseen = sum(
-        item.verdict is Verdict.INCONCLUSIVE for host in result.hosts for item in host.assessments
-    )
+    unseen = sum(item.verdict is Verdict.INCONCLUSIVE for host in result.hosts for item in host.assessments)
     return HostCoverage(
         len(result.hosts), kinds["whole"], kinds["part"], kinds["none"], result.coverage.expected - unseen
     )

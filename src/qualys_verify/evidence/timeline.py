@@ -183,7 +183,9 @@ class Drawing:
 def draw(content: Timeline) -> Drawing:
     """Lay a timeline out, from its first mark to its last."""
     scale = _Scale(content.first, content.last)
-    rows = tuple(_row(_AXIS + _LANE * number + _LANE // 3, lane, scale) for number, lane in enumerate(content.lanes))
+    rows = tuple(
+        _row(_AXIS + _LANE * number + _LANE // 3, lane, scale) for number, lane in enumerate(content.lanes)
+    )
     return Drawing(
         width=_WIDTH,
         height=_AXIS + _LANE * len(rows),
