@@ -269,7 +269,7 @@ def test_a_host_s_fold_has_identity_timeline_checks_and_transcript():
     assert "host name web1.example kernel 6.1.0 host key SHA256:abc" in good
     assert "Timeline, 2026-03-23 12:00:03 UTC to 12:00:35" in good
     assert "12:00:04 answer vm: accepted, ControlId 20260323120004.0" in good
-    assert "1 ✔ compliant systemd knows the unit. active (running) 1–2" in good
+    assert "1 ✔ compliant systemd knows the unit. active (running) 1\u20132" in good
     assert "2. 2026-03-23 12:00:02 UTC, took 0.10 s; unit, attempt 1; exit status 0" in good
     assert "systemctl show qualys-cloud-agent.service LoadState=loaded" in good
     assert (
@@ -318,7 +318,7 @@ def test_transcripts_stand_in_the_page_up_to_a_budget_and_are_linked_beyond(monk
 def test_beyond_the_budget_the_numbers_are_those_of_the_file(monkeypatch):
     monkeypatch.setattr(page_module, "TRANSCRIPTS_SHOWN", 0)
     page = small()
-    assert "active (running) 1–2" in host_of(page, 1)
+    assert "active (running) 1\u20132" in host_of(page, 1)
     assert '<p>6 commands: <a href="./transcripts/ssh_ops%40web1-' in page
     assert "There is too much output for one page" in page
 
@@ -465,7 +465,7 @@ def test_all_format_characters_are_known():
 
 
 def test_visible_leaves_words_alone():
-    for text in ("web1", "Müller\n\tx", "東京", "✔ ✘", "naïve (…) – 'x'"):
+    for text in ("web1", "Müller\n\tx", "東京", "✔ ✘", "naïve (…) — 'x'"):
         assert visible(text) == text
     assert visible(7) == 7
 

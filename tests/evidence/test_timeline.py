@@ -17,9 +17,10 @@ def host(*observations):
     return Host("web1", {}, "transcripts/web1.txt", (), observations)
 
 
-def seen(name, start, text, *readings, outcome="seen", took=0.1, commands=()):
+def seen(name, start, text, *readings, **changes):
     looks = tuple(Look(sample.at(at), number, said) for number, (at, said) in enumerate(readings, 1))
-    return Observation(name, sample.at(start), took, outcome, text, looks, commands)
+    made = Observation(name, sample.at(start), 0.1, "seen", text, looks, ())
+    return msgspec.structs.replace(made, **changes)
 
 
 def polled(count, *, every=15, text=f"executed: before: {BEFORE}; after: {AFTER}", outcome="seen"):
@@ -96,7 +97,7 @@ def test_equal_readings_are_one_mark_and_every_one_of_them_is_drawn():
     assert spans[0].last - spans[0].first == timedelta(seconds=59 * 15)
     (row,) = [row for row in draw(content).rows if row.ticks]
     assert row.ticks.count("M") == 61
-    assert row.label == "61 readings; executed, seen 12:15:20"
+    assert row.label.text == "61 readings; executed, seen 12:15:20"
 
 
 @pytest.mark.parametrize(
@@ -137,16 +138,29 @@ def test_a_long_text_is_cut_in_the_drawing_and_whole_in_the_list():
     content = timeline(host(seen("scan", 4, text, (4, text))))
     assert content.marks[-1].text == text
     (row,) = draw(content).rows
-    assert len(row.label) <= 62
-    assert row.label.endswith("…")
+    assert len(row.label.text) <= 62
+    assert row.label.text.endswith("…")
 
 
 def test_a_reading_s_lines_are_one_line_in_the_drawing():
     content = timeline(host(seen("scan", 4, "a", (4, "a\nb"))))
-    assert draw(content).rows[0].label == "12:00:04 a b"
+    assert draw(content).rows[0].label.text == "12:00:04 a b"
 
 
 def test_a_host_as_it_is_read_from_run_json_has_the_same_timeline():
     found = sample.result().hosts[0]
     again = msgspec.json.decode(msgspec.json.encode(found), type=Host)
     assert timeline(again) == timeline(found)
+
+
+@pytest.mark.parametrize("answered", [4.1, 10, 200, 400, 600, 890, 900])
+@pytest.mark.parametrize("sent", [4, 300, 600, 899])
+def test_a_label_stays_in_the_drawing_and_off_the_lanes_names(sent, answered):
+    """Wherever the marks are: 62 characters need no more than 400 of the drawing's units."""
+    long = "vm: not accepted, " + "and so on " * 40
+    ends = seen("assessment_before", 0, BEFORE), seen("policy_evaluation", 900, "pc", (900, "pc"))
+    drawing = draw(timeline(host(*ends, seen("scan", sent, long, (max(sent, answered), long)))))
+    label = drawing.rows[1].label
+    begins = label.x - 400 if label.ends else label.x
+    assert drawing.left <= begins
+    assert begins + 400 <= drawing.width

@@ -136,10 +136,11 @@ def _end(observation: Observation) -> datetime:
 
 # The drawing's measures, in its own units.
 _WIDTH, _LEFT, _RIGHT = 920, 170, 880
+_MIDDLE = (_LEFT + _RIGHT) // 2
 _LANE, _AXIS = 34, 30
-# A label stands to the right of its mark as long as it has this much room there.
-_ROOM = 430
-_LABEL, _GAP = 62, 17
+# A label: how many characters, the room that they need, how far from its mark; and where below the lane's own line.
+_LABEL, _ROOM, _GAP = 62, 400, 17
+_BESIDE, _BELOW = 4, 20
 _STEPS = tuple(
     timedelta(seconds=seconds)
     for seconds in (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
@@ -156,16 +157,24 @@ class Point:
 
 
 @dataclass(frozen=True)
+class Label:
+    """What a lane says in a few words, and where; it begins at `x`, or ends there."""
+
+    text: str
+    x: int
+    y: int
+    ends: bool
+
+
+@dataclass(frozen=True)
 class Row:
-    """A lane as it is drawn: `ticks` is the path of its readings, `label` stands at `label_x`."""
+    """A lane as it is drawn; `ticks` is the path of its readings. What is in it counts its `y` from the lane's."""
 
     y: int
     name: str
     points: tuple[Point, ...]
     ticks: str
-    label: str
-    label_x: int
-    label_ends: bool
+    label: Label
 
 
 @dataclass(frozen=True)
@@ -222,24 +231,26 @@ def _axis(scale: _Scale) -> Iterator[tuple[int, str]]:
 
 def _row(y: int, lane: Lane, scale: _Scale) -> Row:
     points = tuple(Point(scale.x(mark.first), mark) for mark in lane.marks)
-    first, last = points[0].x, points[-1].x
-    ends = last > _RIGHT - _ROOM
-    if lane.readings:
-        label_x = last if ends else first
-    else:
-        label_x = first - _GAP if ends else last + _GAP
     return Row(
         y=y,
         name=lane.name,
         points=points,
         ticks="".join(f"M{scale.x(at)}-5v10" for at in lane.readings),
-        label=_cut(_label(lane)),
-        label_x=label_x,
-        label_ends=ends,
+        label=_label(lane, points),
     )
 
 
-def _label(lane: Lane) -> str:
+def _label(lane: Lane, points: tuple[Point, ...]) -> Label:
+    """Beside the marks, on the side that has room; below them where neither has, or where readings are."""
+    text = _cut(_said(lane))
+    first, last = points[0].x, points[-1].x
+    room_left, room_right = first - _GAP - _ROOM >= _LEFT, last + _GAP + _ROOM <= _RIGHT
+    if lane.readings or not (room_left or room_right):
+        return Label(text, last if last > _MIDDLE else first, _BELOW, ends=last > _MIDDLE)
+    return Label(text, last + _GAP if room_right else first - _GAP, _BESIDE, ends=not room_right)
+
+
+def _said(lane: Lane) -> str:
     """The lane in a few words; the list below the drawing has all of them."""
     last = lane.marks[-1]
     if not lane.readings:
