@@ -21,6 +21,7 @@ from markupsafe import Markup
 from qualys_verify.evidence.events import Check, Command
 from qualys_verify.evidence.grid import LIMITS, Grid, findings_of, grid, problems
 from qualys_verify.evidence.result import Assessment, Host, Result, Run, Transcript, WaiverUse
+from qualys_verify.evidence.signature import NAMESPACE
 from qualys_verify.evidence.still_open import OpenReason
 from qualys_verify.evidence.timeline import Drawing, Timeline, draw, timeline
 from qualys_verify.verdict import Verdict
@@ -95,10 +96,11 @@ def render_page(
         number={host.id: number for number, host in enumerate(result.hosts, 1)},
         still_open=still_open,
         tally=_tally(result),
-        controls=controls or {},
+        controls=_controls_of(result, controls or {}),
         transcripts_are_shown=shown is not None,
         hosts=_host_views(result, shown),
         limits=LIMITS,
+        namespace=NAMESPACE,
     )
 
 
@@ -209,6 +211,12 @@ def _matrix(result: Result, content: Grid) -> Matrix:
             for number, host in enumerate(result.hosts, 1)
         ),
     )
+
+
+def _controls_of(result: Result, controls: Mapping[str, Sequence[Control]]) -> dict[str, Sequence[Control]]:
+    """The controls of the steps that were selected, in the order of the steps."""
+    steps = dict.fromkeys(check.step for check in result.checks)
+    return {step: controls[step] for step in steps if controls.get(step)}
 
 
 def _tally(result: Result) -> dict[str, Counter[Verdict]]:
