@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from qualys_verify.evidence.result import Result
 from qualys_verify.verdict import Finding, Verdict, worst
 
 LIMITS = (
@@ -30,6 +31,27 @@ class Problem:
     remedy: str
     observed: str
     hosts: tuple[str, ...]
+
+
+def findings_of(result: Result) -> tuple[Finding, ...]:
+    """The findings that a result holds, for whoever arranges them; the transcripts are files of their own."""
+    checks = result.check_of
+    return tuple(
+        Finding(
+            nodeid=item.test,
+            target=host.id,
+            step=item.step,
+            title=checks[item.test].title,
+            remedy=checks[item.test].remedy,
+            verdict=item.verdict,
+            observed=item.observed,
+            reason=item.reason,
+            transcript="",
+            took=item.took,
+        )
+        for host in result.hosts
+        for item in host.assessments
+    )
 
 
 def grid(findings: Iterable[Finding]) -> Grid:

@@ -1,0 +1,342 @@
+"""The evidence page: one HTML file that stands by itself, without a script, made from the result alone.
+
+Pure: the same result gives the same bytes, whoever renders it, whenever. What a host or a user has a say in reaches
+the page as text: Jinja escapes it, and what no reader could see of it is written out (`visible`).
+"""
+
+import re
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from html import escape
+from typing import Protocol
+from urllib.parse import quote
+
+import jinja2
+from markupsafe import Markup
+
+from qualys_verify.evidence.events import Check, Command
+from qualys_verify.evidence.grid import LIMITS, Grid, findings_of, grid, problems
+from qualys_verify.evidence.result import Assessment, Host, Result, Run, Transcript, WaiverUse
+from qualys_verify.evidence.signature import NAMESPACE
+from qualys_verify.evidence.still_open import OpenReason
+from qualys_verify.evidence.timeline import Drawing, Timeline, draw, timeline
+from qualys_verify.verdict import Verdict
+
+# Up to this much (characters as they are written into the page) the transcripts stand in the page, too; a page of a
+# large fleet links to their files instead, and opens as fast as that of a small one.
+TRANSCRIPTS_SHOWN = 3_000_000
+# With more hosts than this the matrix is drawn small, in blocks of so many rows.
+_ROOMY, _BLOCK = 40, 50
+# What stands around a command's own texts in the page.
+_COMMAND_MARKUP = 300
+
+# What a reader does not see or what disguises its neighbours: control and format characters (marks that turn the
+# direction of writing, joiners, tags), line separators, fillers, halves of surrogate pairs. Written as a list and not
+# asked of `unicodedata`, whose answer depends on the version of Python.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u17b4\u17b5"
+    "\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff"
+    "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+
+
+class Control(Protocol):
+    """A control of a framework that a step of the runbook is evidence for; `partial`: for a part of it."""
+
+    @property
+    def framework(self) -> str:
+        """Such as `NIST SP 800-53 r5`."""
+
+    @property
+    def id(self) -> str:
+        """Such as `SI-6`."""
+
+    @property
+    def title(self) -> str:
+        """Its short title."""
+
+    @property
+    def partial(self) -> bool:
+        """Whether the step speaks of a part of the control only."""
+
+
+def render_page(
+    result: Result,
+    transcripts: Sequence[Transcript],
+    *,
+    still_open: Sequence[OpenReason] = (),
+    controls: Mapping[str, Sequence[Control]] | None = None,
+) -> str:
+    """The page as text, to be written as UTF-8.
+
+    `transcripts` are those of the result's hosts, `still_open` the reasons why a finding may still be open in the
+    Qualys UI, `controls` those of each step.
+    """
+    findings = findings_of(result)
+    found = problems(findings)
+    shown = {item.host: item.commands for item in transcripts} if _fits(transcripts) else None
+    return _template().render(
+        result=result,
+        run=result.run,
+        standing=_standing(result.run),
+        coverage=_coverage(result),
+        is_red_elsewhere=result.run.exit_status == 1 and not result.verdicts.get(Verdict.NON_COMPLIANT),
+        unreached=result.coverage.expected - result.coverage.assessed,
+        command=shlex.join(result.run.command),
+        verdicts=list(Verdict),
+        matrix=_matrix(result, grid(findings)),
+        block=_BLOCK if len(result.hosts) > _ROOMY else len(result.hosts) or 1,
+        is_dense=len(result.hosts) > _ROOMY,
+        problems=[item for item in found if item.verdict is not Verdict.NOT_APPLICABLE],
+        not_applicable=[item for item in found if item.verdict is Verdict.NOT_APPLICABLE],
+        number={host.id: number for number, host in enumerate(result.hosts, 1)},
+        still_open=still_open,
+        tally=_tally(result),
+        controls=_controls_of(result, controls or {}),
+        transcripts_are_shown=shown is not None,
+        hosts=_host_views(result, shown),
+        limits=LIMITS,
+        namespace=NAMESPACE,
+    )
+
+
+def visible(value: object) -> object:
+    """A text with what a reader cannot see of it written out as escapes; anything else as it is."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return _UNSEEN.sub(lambda match: match[0].encode("unicode_escape").decode(), value)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a run stands: its verdict in a word, `complete`, `interrupted` or `incomplete`, and what that means."""
+
+    word: str
+    verdict: Verdict
+    state: str
+    meaning: str
+
+
+_MEANINGS: Mapping[int, tuple[str, Verdict, str]] = {
+    0: (
+        "compliant",
+        Verdict.COMPLIANT,
+        "everything that was asked for was assessed, and is compliant or waived",
+    ),
+    1: ("non-compliant", Verdict.NON_COMPLIANT, "something is non-compliant"),
+    2: ("interrupted", Verdict.INCONCLUSIVE, "interrupted: what was not seen until then is inconclusive"),
+    3: (
+        "broken off",
+        Verdict.INCONCLUSIVE,
+        "internal error: the run broke off, and this is what it had seen until then",
+    ),
+    4: ("not started", Verdict.INCONCLUSIVE, "usage error: no host was touched"),
+    5: (
+        "nothing assessed",
+        Verdict.INCONCLUSIVE,
+        "nothing was assessed: nothing selected, or nothing applicable",
+    ),
+    6: ("inconclusive", Verdict.INCONCLUSIVE, "nothing is non-compliant, but something could not be seen"),
+}
+_CUT_SHORT = (2, 3)
+
+
+def _standing(run: Run) -> Standing:
+    if run.exit_status is None:
+        meaning = "this run never came to its own end: it was killed, or it was still going on when this page was made"
+        return Standing("incomplete", Verdict.INCONCLUSIVE, "incomplete", meaning)
+    unknown = ("unknown", Verdict.INCONCLUSIVE, "a status that this suite does not give")
+    word, verdict, meaning = _MEANINGS.get(run.exit_status, unknown)
+    state = "interrupted" if run.interrupted or run.exit_status in _CUT_SHORT else "complete"
+    return Standing(word, verdict, state, meaning)
+
+
+@dataclass(frozen=True)
+class HostCoverage:
+    """How many of the expected hosts could be judged: wholly, in part, not at all; and how many checks."""
+
+    expected: int
+    whole: int
+    part: int
+    none: int
+    judged: int
+
+    @property
+    def assessed(self) -> int:
+        """Hosts of which at least one check was judged."""
+        return self.whole + self.part
+
+
+def _coverage(result: Result) -> HostCoverage:
+    kinds = Counter(_covered(host) for host in result.hosts)
+    unseen = sum(item.verdict is Verdict.INCONCLUSIVE for host in result.hosts for item in host.assessments)
+    return HostCoverage(
+        len(result.hosts), kinds["whole"], kinds["part"], kinds["none"], result.coverage.expected - unseen
+    )
+
+
+def _covered(host: Host) -> str:
+    judged = [item.verdict is not Verdict.INCONCLUSIVE for item in host.assessments]
+    return "none" if not any(judged) else "whole" if all(judged) else "part"
+
+
+@dataclass(frozen=True)
+class MatrixRow:
+    """A host's row: its number in the page, its id, and the verdict of each step (None: not selected)."""
+
+    number: int
+    host: str
+    verdicts: tuple[Verdict | None, ...]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Hosts by steps; a host of which nothing was selected has its row, too."""
+
+    steps: tuple[str, ...]
+    rows: tuple[MatrixRow, ...]
+
+
+def _matrix(result: Result, content: Grid) -> Matrix:
+    verdicts = dict(content.rows)
+    nothing: tuple[Verdict | None, ...] = (None,) * len(content.steps)
+    return Matrix(
+        content.steps,
+        tuple(
+            MatrixRow(number, host.id, verdicts.get(host.id, nothing))
+            for number, host in enumerate(result.hosts, 1)
+        ),
+    )
+
+
+def _controls_of(result: Result, controls: Mapping[str, Sequence[Control]]) -> dict[str, Sequence[Control]]:
+    """The controls of the steps that were selected, in the order of the steps."""
+    steps = dict.fromkeys(check.step for check in result.checks)
+    return {step: controls[step] for step in steps if controls.get(step)}
+
+
+def _tally(result: Result) -> dict[str, Counter[Verdict]]:
+    """For each check, on how many hosts it has which verdict."""
+    tally = {check.test: Counter[Verdict]() for check in result.checks}
+    for host in result.hosts:
+        for item in host.assessments:
+            tally[item.test][item.verdict] += 1
+    return tally
+
+
+@dataclass(frozen=True)
+class CheckView:
+    """One check of one host: `reason` only where it says more than what was observed; `waiver` its number here."""
+
+    item: Assessment
+    check: Check
+    reason: str
+    waiver: int
+    commands: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class HostView:
+    """What the page shows of one host; `commands` is None where the page only links to the transcript."""
+
+    number: int
+    host: Host
+    count: Counter[Verdict]
+    checks: tuple[CheckView, ...]
+    timeline: Timeline | None
+    drawing: Drawing | None
+    ran: int
+    commands: tuple[Command, ...] | None
+
+
+def _host_views(result: Result, shown: Mapping[str, tuple[Command, ...]] | None) -> Iterator[HostView]:
+    """One after another, so that a thousand of them need not be there at once."""
+    checks, waivers = result.check_of, _numbers(result.waivers)
+    for number, host in enumerate(result.hosts, 1):
+        numbers = {item.name: item.commands for item in host.observations}
+        content = timeline(host)
+        yield HostView(
+            number=number,
+            host=host,
+            count=Counter(item.verdict for item in host.assessments),
+            checks=tuple(
+                CheckView(
+                    item,
+                    checks[item.test],
+                    "" if item.reason == item.observed else item.reason,
+                    waivers.get(item.waiver, 0),
+                    ranges(command for name in item.rests_on for command in numbers.get(name, ())),
+                )
+                for item in host.assessments
+            ),
+            timeline=content,
+            drawing=draw(content) if content else None,
+            ran=sum(map(len, numbers.values())),
+            commands=None if shown is None else shown.get(host.id, ()),
+        )
+
+
+def _numbers(waivers: Iterable[WaiverUse]) -> dict[str, int]:
+    return {use.waiver.id: number for number, use in enumerate(waivers, 1)}
+
+
+def ranges(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:
+    """Numbers as ranges, each once and in order: 1, 2, 3, 7 is (1, 3), (7, 7)."""
+    found: list[tuple[int, int]] = []
+    for number in sorted(set(numbers)):
+        if found and found[-1][1] == number - 1:
+            found[-1] = (found[-1][0], number)
+        else:
+            found.append((number, number))
+    return tuple(found)
+
+
+def _fits(transcripts: Iterable[Transcript]) -> bool:
+    """Whether all transcripts together stay below the budget; stops counting as soon as they do not."""
+    left = TRANSCRIPTS_SHOWN
+    for transcript in transcripts:
+        for command in transcript.commands:
+            texts = (command.command, command.stdout, command.stderr)
+            left -= _COMMAND_MARKUP + sum(len(escape(text)) for text in texts)
+            if left < 0:
+                return False
+    return True
+
+
+def _utc(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _clock(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%H:%M:%S}"
+
+
+def _code(text: str) -> Markup:
+    """A sentence of the runbook, its `quoted` commands set as code."""
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if number % 2 else part
+        for number, part in enumerate(str(visible(text)).split("`"))
+    )
+
+
+def _link(path: str) -> str:
+    """A path as a link that stays in the page's folder, whatever it is called."""
+    return f"./{quote(path, errors='replace')}"
+
+
+@cache
+def _template() -> jinja2.Template:
+    templates = jinja2.Environment(
+        loader=jinja2.PackageLoader("qualys_verify.evidence"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=visible,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters |= {"utc": _utc, "clock": _clock, "link": _link, "code": _code}
+    return templates.get_template("page.html")
