@@ -9,6 +9,8 @@ from qualys_verify.agent.clock import HostClock, parse_clock
 
 CLOCK = "date '+%s %z'; date -d \"@$(($(date +%s) - 86400))\" '+%s %z' 2>/dev/null || true"
 PACKAGE = "qualys-cloud-agent"
+# The name of the fact that a host waits for a reboot.
+REBOOT = "reboot required"
 
 # Asked in one round trip. Only `uid`, `clock` and `uptime` must be answered: without them nothing can be judged.
 PROBES: Mapping[str, str] = {
@@ -79,7 +81,7 @@ class Identity:
             ("machine-id", self.machine_id),
             ("login", f"{self.user or self.uid}"),
             ("agent package", self.agent_version),
-            ("reboot required", self.why_reboot),
+            (REBOOT, self.why_reboot),
         )
         return tuple((name, value) for name, value in pairs if value)
 

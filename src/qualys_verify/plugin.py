@@ -4,6 +4,7 @@ import signal
 import sys
 import threading
 from collections.abc import Generator
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -90,6 +91,19 @@ def _check_evidence(run: Run) -> None:
         try_key(key)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_report_header(
+    config: pytest.Config,
+) -> Generator[None, list[str | list[str]], list[str | list[str]]]:
+    """Other plugins print the environment of a pipeline with `-v`, and what is secret in it."""
+    headers = yield
+    run = config.stash.get(RUN, None)
+    if run is None:
+        return headers
+    clean = run.redactor.clean
+    return [clean(head) if isinstance(head, str) else list(map(clean, head)) for head in headers]
+
+
 def _will_look(config: pytest.Config) -> bool:
     """Whether hosts are looked at: not when pytest is only asked what it would do."""
     asked = ("collectonly", "setupplan", "setuponly", "showfixtures", "show_fixtures_per_test")
@@ -165,7 +179,7 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     """
     run = session.config.stash.get(RUN, None)
     broken = session.testsfailed and not session.config.option.continue_on_collection_errors
-    if run is None or broken or not _will_look(session.config):
+    if run is None or broken or not session.items or not _will_look(session.config):
         return (yield)
     _leave_out_file_names(session.config)
     recorder = _begin(session, run)
@@ -192,6 +206,7 @@ def _begin(session: pytest.Session, run: Run) -> Recorder:
         options=given_options(config),
         runbook=runbook_of(config),
         version=version("qualys-verify"),
+        scan_types=tuple(run.settings.scan_types),
         read_only=run.settings.read_only,
     )
     expected = (missed(item) for item in session.items)
@@ -313,6 +328,10 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Give the signals back."""
+    """Give the signals back; a run that looked at nothing leaves no empty folder."""
     for end, handler in config.stash.get(HANDLERS, {}).items():
         signal.signal(end, handler)
+    run = config.stash.get(RUN, None)
+    if run is not None:
+        with suppress(OSError):
+            run.folder.rmdir()

@@ -28,6 +28,7 @@ class Opening:
     options: Mapping[str, str]
     runbook: Path
     version: str
+    scan_types: tuple[str, ...]
     read_only: bool
 
 
@@ -61,13 +62,14 @@ class Recorder:
                 run=opening.id,
                 user=provenance.user(),
                 controller=provenance.controller(),
-                command=tuple(map(clean, opening.command)),
+                command=self._redactor.clean_words(opening.command),
                 version=opening.version,
                 commit=provenance.commit(opening.runbook),
                 runbook=provenance.runbook_digest(opening.runbook),
                 options={name: clean(value) for name, value in opening.options.items()},
                 tools=provenance.tools(),
                 expires=opening.started + timedelta(seconds=self._settings.valid_for),
+                scan_types=opening.scan_types,
                 read_only=opening.read_only,
                 waivers=self._settings.waivers,
             )

@@ -78,7 +78,8 @@ class Run:
 
     def still_open(self, findings: Sequence[Finding]) -> tuple[OpenReason, ...]:
         """Why a finding may still be open although this run is done."""
-        return still_open(findings, self.identities, self.settings.scan_types)
+        reboots = {host: identity.why_reboot for host, identity in self.identities.items()}
+        return still_open(findings, reboots, self.settings.scan_types)
 
     def observe(
         self,

@@ -96,6 +96,7 @@ def _run(status: int) -> Run:
         options=start.options,
         tools=start.tools,
         expires=start.expires,
+        scan_types=start.scan_types,
         read_only=False,
         redacted={"activation-id": 2, "customer-id": 5},
         parts=(),

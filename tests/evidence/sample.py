@@ -82,6 +82,7 @@ def started(run: str = RUN, **changes: object) -> Started:
         "options": {"scan-type": "vm,pc"},
         "tools": {"pytest": "9.2.0", "OpenSSH": "9.2p1"},
         "expires": NOON + timedelta(days=90),
+        "scan_types": ("vm", "pc"),
         "waivers": (WAIVER,),
         **changes,
     }

@@ -1,7 +1,5 @@
 """Why a finding may still be open: each reason when it applies, and silence when none does."""
 
-from types import SimpleNamespace
-
 import pytest
 
 from qualys_verify.agent.request import ScanType
@@ -21,10 +19,7 @@ def reasons(types=BOTH, why_reboot="", **verdicts):
         Finding(f"tests_agent/t.py::{name}[web1]", "web1", "1", "", "", verdict, "", "", "", 0.0)
         for name, verdict in {**WELL, **verdicts}.items()
     ]
-    return [
-        reason.sentence
-        for reason in still_open(findings, {"web1": SimpleNamespace(why_reboot=why_reboot)}, types)
-    ]
+    return [reason.sentence for reason in still_open(findings, {"web1": why_reboot}, types)]
 
 
 def test_nothing_to_say_when_all_is_well():

@@ -5,7 +5,6 @@ incomplete.
 """
 
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,18 +12,24 @@ from pathlib import Path
 
 from qualys_verify.evidence import digests, howto, run_json, signature
 from qualys_verify.evidence import journal as journal_file
+from qualys_verify.evidence.controls import controls_of
+from qualys_verify.evidence.grid import findings_of
 from qualys_verify.evidence.hdf import render_hdf
 from qualys_verify.evidence.intoto import render_intoto
 from qualys_verify.evidence.journal import Chain, read_journal
 from qualys_verify.evidence.junit import render_junit
 from qualys_verify.evidence.oscal import render_oscal
+from qualys_verify.evidence.page import render_page
 from qualys_verify.evidence.result import Result, Transcript, file_name, result_of, transcripts_of
 from qualys_verify.evidence.results_csv import render_csv
+from qualys_verify.evidence.still_open import still_open
 from qualys_verify.evidence.transcript import render_transcript
+from qualys_verify.identity import REBOOT
 
 # What a format writes: pairs of a path in the bundle and its content.
 Files = Iterator[tuple[str, bytes]]
 LATEST = "latest"
+PAGE = "report.html"
 
 
 @dataclass(frozen=True)
@@ -50,12 +55,20 @@ def _transcripts(result: Result, transcripts: Sequence[Transcript]) -> Files:
         yield host.transcript, render_transcript(host, ran[host.id], result.run)
 
 
+def _page(result: Result, transcripts: Sequence[Transcript]) -> Files:
+    reboots = {host.id: host.identity.get(REBOOT, "") for host in result.hosts}
+    reasons = still_open(findings_of(result), reboots, result.run.scan_types)
+    controls = {check.step: controls_of(check.step) for check in result.checks}
+    yield PAGE, render_page(result, transcripts, still_open=reasons, controls=controls).encode()
+
+
 def _hdf(result: Result, _: Sequence[Transcript]) -> Files:
     for host in result.hosts:
         yield f"hdf/{file_name(host.id)}.json", render_hdf(result, host)
 
 
 FORMATS: Mapping[str, Callable[[Result, Sequence[Transcript]], Files]] = {
+    "html": _page,
     "json": _whole(run_json.NAME, run_json.render_run),
     "transcripts": _transcripts,
     "junit": _whole("junit.xml", render_junit),
@@ -125,8 +138,3 @@ def point_latest(folder: Path) -> None:
     with suppress(OSError):
         fresh.symlink_to(folder.name)
         fresh.replace(link)
-
-
-def discard(folder: Path) -> None:
-    """Delete the folder of a run that saw nothing."""
-    shutil.rmtree(folder, ignore_errors=True)

@@ -24,7 +24,7 @@ class Started(Event, frozen=True, tag="started"):
     """A run began: who started it, where, how, with what.
 
     `commit` is that of the suite's checkout, empty outside one. `runbook` is the SHA-256 of the runbook's files.
-    `options` are those that differ from their defaults, `tools` the versions that had a part in it. `expires` is
+    `options` are those that differ from their defaults, `scan_types` what the agents are asked for, `tools` the versions that had a part in it. `expires` is
     until when this evidence speaks for the present.
     """
 
@@ -39,6 +39,7 @@ class Started(Event, frozen=True, tag="started"):
     options: dict[str, str]
     tools: dict[str, str]
     expires: datetime
+    scan_types: tuple[str, ...] = ()
     read_only: bool = False
     waivers: tuple[Waiver, ...] = ()
 

@@ -55,6 +55,7 @@ def name_page(config: pytest.Config, run: "Run") -> None:
                 f"{option}={path} cannot be written: name a file in a folder that you may write to"
             )
     if not config.option.htmlpath and len(run.targets) <= MOST_HOSTS:
+        run.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # pytest-html would let everybody read it
         config.option.htmlpath = str(run.folder / NAME)
 
 
@@ -71,7 +72,9 @@ class Page:
         """Nothing is rendered before pytest-html asks."""
         self._run = run
         self._findings = findings
-        self._command = run.redactor.clean(shlex.join(("pytest", *config.invocation_params.args)))
+        self._command = shlex.join(
+            run.redactor.clean_words(("pytest", *map(str, config.invocation_params.args)))
+        )
 
     @pytest.hookimpl
     def pytest_html_report_title(self, report: ReportData) -> None:
@@ -154,11 +157,17 @@ def _escaped(value: object, clean: Callable[[str], str], *, top: bool = False) -
     """Environment values for pytest-html, which makes HTML of them; it treats only the outermost keys as text."""
     if isinstance(value, Mapping):
         return {
-            key if top else escape(clean(str(key))): _escaped(inner, clean) for key, inner in value.items()
+            key if top else escape(clean(str(key))): _escaped(_named(str(key), inner, clean), clean)
+            for key, inner in value.items()
         }
     if isinstance(value, list | tuple):
         return [_escaped(inner, clean) for inner in value]
     return escape(clean(str(value)))
+
+
+def _named(name: str, value: object, clean: Callable[[str], str]) -> object:
+    """A value whose name may tell that it is a secret."""
+    return clean(f"{name}={value}").partition("=")[2] if isinstance(value, str) else value
 
 
 def _templates() -> jinja2.Environment:

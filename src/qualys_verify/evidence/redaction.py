@@ -9,8 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 
+_MARKER_START = "[redacted: "
 _MARKER = re.compile(r"\[redacted: ([a-z0-9-]{1,40})\]")
 _RULE_ID = re.compile(r"[a-z0-9-]{1,40}")
 # Shorter ones would be found in innocent words.
@@ -58,6 +60,18 @@ class Redactor:
                 text = form.sub(partial(_without_secret, rule=each.id), text)
         return text
 
+    def clean_words(self, words: Iterable[str]) -> tuple[str, ...]:
+        """The words of a command line without secrets: a word may be one by the name before it (`--password WORD`)."""
+        return tuple(self._clean_word(before, word) for before, word in pairwise(("", *words)))
+
+    def _clean_word(self, before: str, word: str) -> str:
+        name = before.lstrip("-")
+        named = self.clean(f"{name}={word}")
+        is_value = (
+            "=" not in name and not word.startswith("-") and named.startswith(f"{name}={_MARKER_START}")
+        )
+        return named.removeprefix(f"{name}=") if is_value else self.clean(word)
+
 
 def marker(rule: str) -> str:
     """What stands in the place of a secret."""
@@ -73,7 +87,7 @@ def _without_secret(match: re.Match[str], rule: str) -> str:
     secrets = [name for name, value in match.groupdict().items() if value is not None]
     if not secrets:
         return marker(rule)
-    if _MARKER.search(match[secrets[0]]) or match[secrets[0]].startswith("[redacted:"):
+    if _MARKER.search(match[secrets[0]]) or match[secrets[0]].startswith(_MARKER_START.strip()):
         return match[0]  # another rule was here before
     start, end = (position - match.start() for position in match.span(secrets[0]))
     return f"{match[0][:start]}{marker(rule)}{match[0][end:]}"

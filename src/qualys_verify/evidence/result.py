@@ -124,6 +124,7 @@ class Run(msgspec.Struct, frozen=True):
     options: dict[str, str]
     tools: dict[str, str]
     expires: datetime
+    scan_types: tuple[str, ...]
     read_only: bool
     redacted: dict[str, int]
     parts: tuple[Part, ...]
@@ -221,6 +222,7 @@ def _run(events: Sequence[AnyEvent], starts: Sequence[Started], verdicts: Sequen
         options=first.options,
         tools=first.tools,
         expires=min(start.expires for start in starts),
+        scan_types=tuple(dict.fromkeys(name for start in starts for name in start.scan_types)),
         read_only=any(start.read_only for start in starts),
         redacted=_redacted(events),
         parts=merged.parts if merged else (),

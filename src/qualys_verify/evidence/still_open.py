@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from qualys_verify.agent.request import ScanType, Step
-from qualys_verify.identity import Identity
+from qualys_verify.agent.request import Step
 from qualys_verify.verdict import Finding, Verdict
 
 _NAMES = {Step.SCAN: "vulnerability scan", Step.POLICY_EVALUATION: "policy evaluation"}
@@ -23,12 +22,12 @@ class OpenReason:
 
 def still_open(
     findings: Iterable[Finding],
-    identities: Mapping[str, Identity],
-    types: Sequence[ScanType],
+    reboots: Mapping[str, str],
+    types: Sequence[str],
 ) -> tuple[OpenReason, ...]:
     """The reasons that apply, for hosts that have an agent.
 
-    `identities` are those of the hosts that answered, `types` what the run asked for.
+    `reboots` says why a host waits for a reboot, by its id; `types` what the run asked for.
     """
     verdicts: dict[str, dict[str, Verdict]] = {}
     for finding in findings:
@@ -36,20 +35,18 @@ def still_open(
     found: dict[str, list[str]] = {}
     for host, tests in verdicts.items():
         if tests.get(_INSTALLED) is not Verdict.NON_COMPLIANT:
-            for sentence in _reasons(tests, identities.get(host), types):
+            for sentence in _reasons(tests, reboots.get(host, ""), types):
                 found.setdefault(sentence, []).append(host)
     return tuple(OpenReason(sentence, tuple(hosts)) for sentence, hosts in found.items())
 
 
-def _reasons(
-    tests: Mapping[str, Verdict], identity: Identity | None, types: Sequence[ScanType]
-) -> Iterable[str]:
+def _reasons(tests: Mapping[str, Verdict], why_reboot: str, types: Sequence[str]) -> Iterable[str]:
     if tests.get(_EVALUATED) is not Verdict.COMPLIANT:
         yield "policy evaluation not run: CIS findings do not update without it"
     if tests.get(_COMMUNICATES, Verdict.COMPLIANT) is not Verdict.COMPLIANT:
         yield "the agent's check-in was not seen: results do not reach the platform"
-    if identity is not None and identity.why_reboot:
-        yield f"reboot required ({identity.why_reboot}): a fixed package may be found until then"
+    if why_reboot:
+        yield f"reboot required ({why_reboot}): a fixed package may be found until then"
     for step in Step:
         if not set(types) & set(step.types):
             yield f"wrong scan type: --scan-type={','.join(types)} asks for no {_NAMES[step]}"
