@@ -3,7 +3,6 @@
 import re
 import shutil
 import struct
-import time
 import zlib
 
 import pytest
@@ -166,20 +165,26 @@ def test_the_printed_page_cuts_no_row_and_loses_none(browser, written):
     assert len(re.findall(r"took 0\.10 s; unit, attempt 1; exit status 0", text)) == 60 * 30
 
 
-def test_a_thousand_hosts_stay_small_and_open_fast(browser, written):
+def test_a_thousand_hosts_stay_small_and_open_fast(browser, site):
     page = render_page(*large.fleet(1000))
     assert len(page.encode()) < LARGEST
     assert len(matrix(page)) == 1000
-    address = written(page)
-    # From the start of the browser to the painted picture; the best of some tries, as others use this machine, too.
-    took = min(_seconds(lambda: browser.screenshot(address, scripts=False)) for _ in range(TRIES))
-    assert took < SLOWEST
+    site.pages["/report.html"] = page
+    # The best of some tries: others use this machine, too.
+    assert min(_opening_took(browser, site) for _ in range(TRIES)) < SLOWEST
 
 
-def _seconds(call):
-    start = time.monotonic()
-    call()
-    return time.monotonic() - start
+def _opening_took(browser, site):
+    """Seconds from asking for /report.html until it is loaded and laid out; painting it adds a frame or two."""
+    measure = (
+        "const height = this.contentDocument.documentElement.scrollHeight; "
+        "document.body.id = `took${performance.now() - began} ${height}`"
+    )
+    frame = f"""<iframe style="width:1200px; height:1600px" onload="{measure}"></iframe>
+        <script>began = performance.now(); document.querySelector("iframe").src = "/report.html"</script>"""
+    took, height = re.search(r'id="took([\d.]+) (\d+)"', browser.dom(site.address(frame))).groups()
+    assert int(height) > 1000 * 20  # each host has a line at least
+    return float(took) / 1000
 
 
 def _pixels(path):
