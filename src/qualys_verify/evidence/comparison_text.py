@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from io import StringIO
 from itertools import groupby
 
-import jinja2
 import msgspec
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from qualys_verify.evidence.compare import Change, Comparison, Kind, of_note
+from qualys_verify.evidence.templating import environment
 
 NAME = "comparison"
 _STYLES = {
@@ -63,16 +63,12 @@ def as_json(comparison: Comparison) -> bytes:
 
 def as_page(comparison: Comparison) -> bytes:
     """A page that needs no script."""
-    templates = jinja2.Environment(
-        loader=jinja2.PackageLoader("qualys_verify.evidence"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     groups: Sequence[tuple[Kind, tuple[Change, ...]]] = [
         (kind, tuple(group)) for kind, group in groupby(of_note(comparison), key=lambda change: change.kind)
     ]
-    page = templates.get_template("comparison.html").render(
-        comparison=comparison, groups=groups, counted=counted(comparison)
+    page = (
+        environment()
+        .get_template("comparison.html")
+        .render(comparison=comparison, groups=groups, counted=counted(comparison))
     )
     return page.encode()

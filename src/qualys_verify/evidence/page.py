@@ -4,7 +4,6 @@ Pure: the same result gives the same bytes, whoever renders it, whenever. What a
 the page as text: Jinja escapes it, and what no reader could see of it is written out (`visible`).
 """
 
-import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,17 +11,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from html import escape
-from typing import Protocol
 from urllib.parse import quote
 
 import jinja2
 from markupsafe import Markup
 
+from qualys_verify.evidence.controls import Control
 from qualys_verify.evidence.events import Check, Command
 from qualys_verify.evidence.grid import LIMITS, Grid, findings_of, grid, problems
 from qualys_verify.evidence.result import Assessment, Host, Result, Run, Transcript, WaiverUse
 from qualys_verify.evidence.signature import NAMESPACE
 from qualys_verify.evidence.still_open import OpenReason
+from qualys_verify.evidence.templating import environment, visible
 from qualys_verify.evidence.timeline import Drawing, Timeline, draw, timeline
 from qualys_verify.verdict import Verdict
 
@@ -33,35 +33,6 @@ TRANSCRIPTS_SHOWN = 3_000_000
 _ROOMY, _BLOCK = 40, 50
 # What stands around a command's own texts in the page.
 _COMMAND_MARKUP = 300
-
-# What a reader does not see or what disguises its neighbours: control and format characters (marks that turn the
-# direction of writing, joiners, tags), line separators, fillers, halves of surrogate pairs. Written as a list and not
-# asked of `unicodedata`, whose answer depends on the version of Python.
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u17b4\u17b5"
-    "\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff"
-    "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
-)
-
-
-class Control(Protocol):
-    """A control of a framework that a step of the runbook is evidence for; `partial`: for a part of it."""
-
-    @property
-    def framework(self) -> str:
-        """Such as `NIST SP 800-53 r5`."""
-
-    @property
-    def id(self) -> str:
-        """Such as `SI-6`."""
-
-    @property
-    def title(self) -> str:
-        """Its short title."""
-
-    @property
-    def partial(self) -> bool:
-        """Whether the step speaks of a part of the control only."""
 
 
 def render_page(
@@ -102,13 +73,6 @@ def render_page(
         limits=LIMITS,
         namespace=NAMESPACE,
     )
-
-
-def visible(value: object) -> object:
-    """A text with what a reader cannot see of it written out as escapes; anything else as it is."""
-    if not isinstance(value, str) or isinstance(value, Markup):
-        return value
-    return _UNSEEN.sub(lambda match: match[0].encode("unicode_escape").decode(), value)
 
 
 @dataclass(frozen=True)
@@ -330,13 +294,6 @@ def _link(path: str) -> str:
 
 @cache
 def _template() -> jinja2.Template:
-    templates = jinja2.Environment(
-        loader=jinja2.PackageLoader("qualys_verify.evidence"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=visible,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    templates = environment()
     templates.filters |= {"utc": _utc, "clock": _clock, "link": _link, "code": _code}
     return templates.get_template("page.html")

@@ -18,6 +18,7 @@ import pytest
 from markupsafe import Markup
 
 from qualys_verify.evidence.grid import LIMITS, grid, problems
+from qualys_verify.evidence.templating import environment
 from qualys_verify.verdict import Finding, Verdict
 
 if TYPE_CHECKING:
@@ -171,11 +172,6 @@ def _named(name: str, value: object, clean: Callable[[str], str]) -> object:
 
 
 def _templates() -> jinja2.Environment:
-    templates = jinja2.Environment(
-        loader=jinja2.PackageLoader("qualys_verify.evidence"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    templates = environment()
     templates.filters["css"] = lambda verdict: Markup(str(verdict).replace(" ", "-")) if verdict else "none"  # noqa: S704  # one of four names
     return templates
