@@ -151,6 +151,78 @@ def test_the_first_place_counts_where_both_are_there(stage, look, running):
     assert seen.hostid == ""
 
 
+@pytest.fixture
+def with_configurations(stage, look, running):
+    """What is found where the unit runs a program, and these texts lie at the two places."""
+
+    def make(executable, texts):
+        found = dict(zip((CONF, OTHER_CONF), texts, strict=True))
+        host, _ = stage(files(**found | {"/etc/qualys/hostid": UUID, "/etc/opt/qualys/hostid": UUID}))
+        return look("installation", host, service=running(executable))
+
+    return make
+
+
+OPT = "/opt/qualys/cloud-agent/bin/qualys-cloud-agent"
+NEVER = "LogLevel=3\nLogFileDir=/l\n"
+IDS = f"{ACTIVATED}LogFileDir=/l\n"
+
+
+@pytest.mark.parametrize(
+    ("executable", "texts", "state"),
+    [
+        (OPT, (IDS, NEVER), "never activated"),  # what is left over at the first place is not looked at
+        (OPT, (NEVER, IDS), "activated"),
+        (OPT, (IDS, MISSING), "activated"),
+        (DAEMON, (NEVER, IDS), "never activated"),
+        (DAEMON, (IDS, NEVER), "activated"),
+        ("/bin/sh", (IDS, IDS), "activated"),
+        ("/bin/sh", (MISSING, IDS), "activated"),
+    ],
+)
+def test_of_two_that_of_the_units_layout_counts(with_configurations, executable, texts, state):
+    assert with_configurations(executable, texts).state.split(":")[0] == state
+
+
+@pytest.mark.parametrize("executable", ["/bin/sh", "/srv/qualys/cloud-agent/bin/qualys-cloud-agent"])
+@pytest.mark.parametrize("texts", [(IDS, NEVER), (NEVER, IDS), (IDS, "")], ids=["left", "right", "empty"])
+def test_of_two_that_differ_none_counts_where_the_unit_does_not_tell(with_configurations, executable, texts):
+    with pytest.raises(
+        Inconclusive, match=rf"^ssh://web1: .* at {CONF} and {OTHER_CONF}, which differ .*--agent-config"
+    ):
+        with_configurations(executable, texts)
+
+
+LOGS = [
+    f"/var/{place}/qualys-cloud-agent.log"
+    for place in ("log/qualys", "opt/qualys/cloud-agent/log", "opt/qualys/log")
+]
+
+
+@pytest.mark.parametrize(
+    ("answer", "log"),
+    [
+        ((2, f"{LOGS[1]}\n", "ls: cannot access 'it': No such file or directory"), LOGS[1]),
+        ((2, f"{LOGS[2]}\n{LOGS[0]}\n", "ls: cannot access 'it': No such file or directory"), LOGS[2]),
+        (f"{LOGS[0]}\n{LOGS[1]}\n", LOGS[0]),
+        ((2, "", "ls: cannot access 'it': No such file or directory"), LOGS[0]),
+    ],
+    ids=["one", "newest", "usual", "none"],
+)
+def test_below_opt_the_log_is_where_the_agent_wrote_last(stage, look, running, answer, log):
+    found = files(**{CONF: MISSING, OTHER_CONF: ACTIVATED, "/etc/opt/qualys/hostid": UUID})
+    host, script = stage({**found, "ls -t ": answer})
+    assert str(look("installation", host, service=running(OPT)).log) == log
+    assert script.asked[-1] == f"sudo -n ls -t {' '.join(LOGS)}"
+
+
+def test_below_opt_may_not_look_is_not_not_there(stage, look, running):
+    found = files(**{CONF: MISSING, OTHER_CONF: ACTIVATED, "/etc/opt/qualys/hostid": UUID})
+    host, _ = stage({**found, "ls -t ": (2, "", "ls: cannot access 'it': Permission denied")})
+    with pytest.raises(Denied):
+        look("installation", host, service=running(OPT))
+
+
 @pytest.mark.parametrize("text", ["", " \n"], ids=repr)
 def test_a_configuration_that_holds_nothing_says_nothing(stage, look, running, text):
     host, _ = stage(files(**{CONF: text, OTHER_CONF: ACTIVATED}))
@@ -175,7 +247,8 @@ def test_may_not_look_is_not_not_there(stage, look, running, path):
 
 
 def test_home_is_where_the_unit_runs_the_daemon_from(stage, look, running):
-    host, _ = stage(files(**{CONF: ACTIVATED, OTHER_CONF: MISSING, "/etc/qualys/hostid": UUID}))
+    found = {CONF: IDS, OTHER_CONF: MISSING, "/etc/qualys/hostid": UUID}
+    host, _ = stage(files(**found))
     service = running("/opt/qualys/cloud-agent/bin/qualys-cloud-agent")
     assert look("installation", host, service=service).layout.root == PurePosixPath("/opt/qualys/cloud-agent")
 
