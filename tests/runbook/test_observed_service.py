@@ -1,5 +1,6 @@
 """Steps 1 and 2.1: how a host's unit, processes and files are looked at."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import PurePosixPath
 
@@ -114,10 +115,92 @@ def test_processes_are_listed_as_root_and_only_the_agents_are_kept(stage, look, 
         f"1 0 4026 /sbin/init\n712 1 4026 {DAEMON}\n713 1 4026 {DAEMON}\n9 1 4026 app --password=hunter2\n"
     )
     host, script = stage({"ps": listing})
-    assert look("processes", host, service=running()).daemons == (712, 713)
+    assert [process.pid for process in look("processes", host, service=running()).daemons] == [712, 713]
     assert script.asked == ["sudo -n ps -eo pid,ppid,pidns,args"]
-    assert str(DAEMON) in str(host.record.replies[-1])
-    assert "hunter2" not in str(host.record.replies[-1])
+    kept = "".join(map(str, host.record.replies))
+    assert str(DAEMON) in kept
+    assert "hunter2" not in kept
+
+
+ONE = f"1 0 4026 /sbin/init\n712 1 4026 {DAEMON}\n"
+GROUP = f"0::/system.slice/{UNIT}\n"
+
+
+def origin(started):
+    return f"{GROUP}712 (agent) S {' '.join(map(str, range(18)))} {started}\n"
+
+
+@pytest.mark.parametrize(
+    ("started", "daemons"), [((50, 90), [712]), ((90, 50), [712, 713])], ids=["helper", "left over"]
+)
+def test_where_there_are_several_a_second_look_tells_helpers_from_agents(
+    stage, look, running, started, daemons
+):
+    answers = {f"cat /proc/71{number}/cgroup": origin(at) for number, at in zip("23", started, strict=True)}
+    host, script = stage({"ps": f"{ONE}713 1 4026 {DAEMON} --scan\n", **answers})
+    service = replace(running(), main_pid=712, control_group=f"/system.slice/{UNIT}")
+    assert [process.pid for process in look("processes", host, service=service).daemons] == daemons
+    assert [command for command in script.commands if command.startswith("cat /proc/7")] == [
+        f"cat /proc/{pid}/cgroup /proc/{pid}/stat" for pid in (712, 713)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ((127, "", "sudo: ps: command\nnot found\n"), r"\(sudo: ps: command not found\)"),
+        ((1, "ps: unknown option", ""), r"\(ps: unknown option\)"),
+        ((1, "", "x" * 200), rf"\({'x' * 160}\)"),
+        ("", r"\(nothing\)"),
+    ],
+)
+def test_without_a_listing_of_processes_none_can_be_counted(stage, look, running, answer, said):
+    host, _ = stage({"ps": answer})
+    with pytest.raises(Inconclusive, match=rf"^ssh://web1: `ps` lists no process {said}: is procps"):
+        look("processes", host, service=running())
+
+
+# --- agent_process ---------------------------------------------------------------------------------------
+
+SLEEP = "1 0 4026 /sbin/init\n712 1 4026 sleep infinity\n"
+
+
+@pytest.fixture
+def agent_process(stage, look, running):
+    """Whether an agent runs, by what `ps` and the kernel say; the unit's main process is 712."""
+
+    def make(listing, name="", main_pid=712):
+        host, script = stage({"ps": listing, f"cat /proc/{main_pid}/comm": name})
+        service = replace(running(), main_pid=main_pid)
+        processes = look("processes", host, service=service)
+        return script, look("agent_process", host, service=service, processes=processes)
+
+    return make
+
+
+def test_an_agent_that_is_listed_needs_no_closer_look(agent_process):
+    script, seen = agent_process(ONE)
+    assert seen.state == "runs"
+    assert len(script.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "state"),
+    [
+        ("qualys-cloud-ag\n", "runs"),
+        ("sleep\n", "no agent process: the unit's main process 712 is sleep"),
+        ((1, "", "cat: No such file"), "no agent process: the unit's main process 712 is sleep"),
+    ],
+)
+def test_one_that_is_not_is_asked_for_by_the_kernels_name(agent_process, name, state):
+    script, seen = agent_process(SLEEP, name)
+    assert seen.state == str(seen) == state
+    assert "cat /proc/712/comm" in script.commands
+
+
+def test_a_unit_without_a_main_process_has_no_name(agent_process):
+    with pytest.raises(Inconclusive, match=r"^ssh://web1: no process has the agent's name"):
+        agent_process(SLEEP, main_pid=0)
 
 
 # --- installation ----------------------------------------------------------------------------------------
