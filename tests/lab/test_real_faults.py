@@ -150,6 +150,15 @@ def test_host_that_waits_for_a_reboot_is_named(suite, as_root) -> None:
     assert "reboot required" in words(done.stdout)
 
 
+def test_newer_kernel_than_the_running_one_is_named(suite, as_root) -> None:
+    files = "/boot/vmlinuz-$(uname -r) /boot/vmlinuz-$(uname -r | sed 's/[0-9][0-9]*/99/')"
+    with changed(as_root, f"mkdir -p /boot; touch {files}", f"rm {files}"):
+        done = suite("--read-only")
+    assert done.returncode == 0, done.stdout
+    assert "reboot required" in words(done.stdout)
+    assert "is installed" in words(done.stdout)
+
+
 def test_failed_unit_is_named(suite, broken) -> None:
     fail = (
         f"mkdir -p /run/systemd/system/{UNIT}.d; "
