@@ -26,6 +26,15 @@ def test_service_is_not_in_a_crash_loop(service):
     assert service.stability == "stable"
 
 
+def test_agent_process_runs(agent_process):
+    """Step 1: the agent itself runs; `active (running)` is true of any program that the unit keeps alive.
+
+    If not: `systemctl cat qualys-cloud-agent` shows what is started; reinstall the agent, then
+    `sudo systemctl restart qualys-cloud-agent`.
+    """
+    assert agent_process.state == "runs"
+
+
 def test_no_second_agent_runs(processes):
     """Step 1: no second agent runs beside this one.
 

@@ -3,7 +3,6 @@
 import json
 import os
 import selectors
-import signal
 import subprocess
 import tempfile
 import time
@@ -24,6 +23,7 @@ import testinfra.backend.ssh
 
 from qualys_verify.frame import RawResult
 from qualys_verify.reasons import Inconclusive, Interrupted, TimedOut
+from qualys_verify.sessions import end_session
 
 # More than any of our commands prints: they read tails, never whole files.
 OUTPUT_LIMIT = 8 * 1024 * 1024
@@ -50,7 +50,7 @@ class Backend(Protocol):
 
 
 class _Bounded(testinfra.backend.base.BaseBackend):  # type: ignore[misc]  # testinfra ships no types
-    """A testinfra backend whose local client process has a deadline, an own process group and bounded output."""
+    """A testinfra backend whose local client process has a deadline, an own session and bounded output."""
 
     deadline: Deadline
     environment: Mapping[str, str]
@@ -214,5 +214,4 @@ def _check(deadline: Deadline, give_up: float) -> None:
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Kill what is left of a client process and everything that it started."""
     if process.poll() is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        end_session(process.pid)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
 
 from qualys_verify.agent.clock import HostClock, parse_clock
 
@@ -36,7 +37,8 @@ class Identity:
     """Who answered, as far as the host tells; empty where it does not.
 
     `offset` is how far its clock is ahead of the controller's. `host_key` is the fingerprint of the key that
-    SSH verified. `has_timeout`: the target can end a command of ours by itself.
+    SSH verified. `has_timeout`: the target can end a command of ours by itself. `hostids` are the SHA-256 of the
+    agent's ids (several where an earlier installation has left one): only root may read them, see `fingerprint`.
     """
 
     uid: int
@@ -55,6 +57,7 @@ class Identity:
     newer_kernel: str
     reboot_required: bool
     has_timeout: bool
+    hostids: tuple[str, ...] = ()
 
     @property
     def installation(self) -> tuple[str, str, str]:
@@ -81,6 +84,7 @@ class Identity:
             ("machine-id", self.machine_id),
             ("login", f"{self.user or self.uid}"),
             ("agent package", self.agent_version),
+            ("agent hostid, SHA-256", ", ".join(self.hostids)),
             (REBOOT, self.why_reboot),
         )
         return tuple((name, value) for name, value in pairs if value)
@@ -88,6 +92,11 @@ class Identity:
     def __str__(self) -> str:
         """What the report shows as observed."""
         return "; ".join(f"{name} {value}" for name, value in self.facts)
+
+
+def fingerprint(hostid: str) -> str:
+    """SHA-256 of an agent's id, which no evidence shows: `printf %s "$(cat /etc/qualys/hostid)" | sha256sum`."""
+    return sha256(hostid.strip().encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def read_identity(answers: Mapping[str, str], host_key: str, controller: datetime) -> Identity:

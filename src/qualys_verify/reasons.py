@@ -35,3 +35,8 @@ class TimedOut(Inconclusive):
 
 class Interrupted(Inconclusive):
     """The run was stopped before this was seen."""
+
+
+def may_pass(reason: BaseException) -> bool:
+    """Whether another look may succeed: a connection that is lost may come back, a permission does not."""
+    return isinstance(reason, Inconclusive) and not isinstance(reason, Interrupted | Denied)

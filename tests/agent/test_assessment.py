@@ -12,7 +12,9 @@ from qualys_verify.agent.assessment import (
     Reading,
     has_advanced,
     has_gone_back,
+    keeps_pace,
     lies_ahead,
+    may_be_time_of_asking,
     parse_stamp,
     parse_status,
 )
@@ -427,3 +429,59 @@ def test_the_usual_ways_of_naming_it_are_read(name, form, clock):
 )
 def test_a_day_may_be_written_as_a_number_in_a_row(text, day):
     assert parse_stamp(f"November {text}, 2026 20:15").when == EVENING.replace(day=day)
+
+
+@pytest.mark.parametrize(
+    ("before", "shown", "offsets", "may"),
+    [
+        (None, "2026-03-23 12:05:00", [0], True),
+        (None, "2026-03-23 12:04:55", [0], True),
+        (None, "2026-03-23 12:05:05", [0], True),
+        (None, "2026-03-23 12:04:54", [0], True),  # within the second that it is printed in
+        (None, "2026-03-23 12:04:53", [0], False),
+        (None, "2026-03-23 14:05:00", [2], True),
+        (None, "2026-03-23 12:05:00", [2], True),  # printed in UTC
+        (None, "2026-03-23 13:05:00", [2], False),
+        (None, "2026-03-23 12:04", [0], True),
+        (None, "2026-03-23 12:03", [0], False),
+        (None, "never", [0], False),
+        ("never", "2026-03-23 12:05:00", [0], True),
+        ("2026-03-23 08:00:00", "2026-03-23 12:05:00", [0], True),  # it shows that it ended just now
+        ("2026-03-23 08:00:00", "2026-03-23 12:04:54", [0], False),
+        ("2026-03-23 08:00", "2026-03-23 12:04", [0], False),
+        ("2026-03-23 11:59:50", "2026-03-23 12:04:50", [0], True),  # as late as before
+        ("2026-03-23 11:59:50", "2026-03-23 12:04:44", [0], True),
+        ("2026-03-23 11:59:50", "2026-03-23 12:04:43", [0], False),
+    ],
+)
+def test_a_stamp_may_be_the_time_of_asking_when_it_lies_at_the_clock(before, shown, offsets, may):
+    offsets = tuple(offset * HOUR for offset in offsets)
+    one = before and reading(before, NOON, offsets)
+    assert may_be_time_of_asking(reading(shown, NOON + 5 * MINUTE, offsets), one) == may
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "keeps"),
+    [
+        ("12:00:00", "12:05:00", True),
+        ("12:00:00", "12:04:54", True),
+        ("12:00:00", "12:04:53", False),
+        ("12:00:00", "12:00:00", False),
+        ("11:59:00", "12:04:00", True),
+        ("12:00", "12:05", True),
+        ("12:00", "12:00", False),
+    ],
+)
+def test_a_stamp_keeps_pace_when_it_moves_as_the_clock_does(one, other, keeps):
+    first, then = reading(f"2026-03-23 {one}", NOON), reading(f"2026-03-23 {other}", NOON + 5 * MINUTE)
+    assert keeps_pace(first, then) == keeps
+
+
+def test_a_stamp_that_moves_no_step_while_the_clock_hardly_does_stays_where_it_is():
+    first, then = (reading("2026-03-23 12:00:00", NOON + timedelta(seconds=late)) for late in (0, 3))
+    assert not keeps_pace(first, then)
+
+
+def test_what_is_no_stamp_keeps_no_pace():
+    for one, other in (("never", BEFORE), (BEFORE, "never")):
+        assert not keeps_pace(reading(one), reading(other))

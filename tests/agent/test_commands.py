@@ -7,7 +7,7 @@ from qualys_verify.agent.layout import Layout
 from qualys_verify.agent.request import ScanType
 
 LOG = PurePosixPath("/var/log/qualys/qualys-cloud-agent.log")
-HOME = "/opt/agent"
+HOME = "/srv/agent"
 
 
 def commands(**changes):
@@ -35,6 +35,16 @@ def test_the_list_is_complete_and_in_order():
         f"{HOME}/bin/cloudagentctl.sh action=demand type=vm cputhrottle=7",
         f"{HOME}/bin/cloudagentctl.sh action=demand type=pc cputhrottle=7",
     ]
+
+
+def test_an_agent_below_opt_may_log_in_several_places():
+    layout = Layout(home=PurePosixPath("/opt/agent"))
+    found = [" ".join(argv) for argv in as_root(layout, LOG, [], 0)]
+    other = "/var/opt/qualys/log/qualys-cloud-agent.log"
+    third = "/var/opt/qualys/cloud-agent/log/qualys-cloud-agent.log"
+    assert f"ls -t {LOG} {third} {other}" in found
+    assert {f"tail -c 131072 {path}" for path in (LOG, other, third)} <= set(found)
+    assert f"gzip -dc {other}.0.gz" in found
 
 
 def test_what_is_named_is_the_only_place():

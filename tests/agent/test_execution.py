@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from qualys_verify.agent.clock import HostClock
 from qualys_verify.agent.dialect import Dialect
-from qualys_verify.agent.execution import Execution, Stage, trace
+from qualys_verify.agent.execution import Execution, Stage, standing_failure, trace
 from qualys_verify.agent.layout import Layout
 from qualys_verify.agent.log import parse_log
 from qualys_verify.agent.patterns import load_patterns
@@ -119,6 +119,41 @@ DELAYED = f"OnDemand request for Control ID: {ID} will be delayed."
 def test_how_far_a_scan_has_come(lines, stage):
     for offset in (0 * HOUR, -5 * HOUR, 9 * HOUR):
         assert follow(*lines, offset=offset).stage is stage
+
+
+@pytest.mark.parametrize(
+    ("message", "stage"),
+    [
+        ("PC evaluation failed for control 1045", Stage.STARTED),
+        ("PC evaluation failed for control ID 1045", Stage.STARTED),
+        ("PC evaluation failed for Control ID: 1045", Stage.STARTED),
+        ("PC evaluation failed for the control", Stage.STARTED),
+        ("PC evaluation failed for 3 controls", Stage.STARTED),
+        ("PC evaluation failed for some of the rules", Stage.STARTED),
+        ("PC evaluation failed for control: CIS-1.1.2", Stage.STARTED),
+        ("Control 1045: PC evaluation failed", Stage.STARTED),
+        ("[CID 1045] policy evaluation failed: timeout", Stage.STARTED),
+        (f"OnDemand {ID}: evaluation failed for control 1045", Stage.STARTED),
+        (f"OnDemand {ID}: control 1045 returned an error", Stage.STARTED),
+        ("PC evaluation failed", Stage.FAILED),
+        ("PC evaluation failed: no space left on device", Stage.FAILED),
+        ("PC evaluation failed for all controls", Stage.FAILED),
+        ("PC evaluation failed for each of the controls", Stage.FAILED),
+        (f"PC evaluation failed for Control ID: {ID}", Stage.FAILED),
+        (f"PC scan failed for Manifest Type: PC, Control ID: {ID}", Stage.FAILED),
+        ("PC scan failed for Control ID: 20260323120000.1", Stage.FAILED),
+    ],
+)
+def test_one_control_that_could_not_be_evaluated_is_no_failed_evaluation(message, stage):
+    started = (1, "Scan started for Manifest Type: PC")
+    for level in ("Warning", "Error"):
+        assert follow(started, (2, level, message), scan_type="pc").stage is stage
+
+
+def test_a_request_that_a_verb_made_does_not_know_its_id_and_fails_all_the_same():
+    message = f"PC evaluation failed for Control ID: {OTHER}"
+    seen = follow((2, "Error", message), scan_type="pc", dialect=Dialect.RUNBOOK)
+    assert seen.stage is Stage.FAILED
 
 
 def test_an_end_in_the_lines_of_a_payload_is_none():
@@ -259,3 +294,72 @@ def test_of_two_that_failed_the_first_is_named():
     failed = [(1, "Error", f"{name} scan of {ID} failed") for name in ("VM", "PC")]
     seen = follow(*failed, scan_type="vmpc")
     assert (seen.stage, seen.entry.message) == (Stage.FAILED, failed[0][2])
+
+
+def contradiction(*lines, scan_type="vm"):
+    now = SENT + timedelta(minutes=60)
+    entries = log(*lines)
+    answer = asked(scan_type, Dialect.RUNBOOK)
+    return standing_failure(answer, entries, HostClock(now, (0 * HOUR,)), PATTERNS)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Scan failed for Manifest Type: VM",
+        "VM scan aborted",
+        "Scan failed",
+        "Scan failed: cannot load the module",
+        "The requested scan has failed",
+        "OnDemand scan request was cancelled",
+        "No manifest found for VM",
+    ],
+)
+def test_the_log_may_say_that_what_was_asked_for_failed(message):
+    for level in ("Warning", "Error"):
+        assert contradiction((1, STARTED), (2, level, message)).message == message
+
+
+@pytest.mark.parametrize(
+    ("level", "message"),
+    [
+        ("Information", "Scan failed"),
+        ("Error", "Scan failed for Manifest Type: PC"),
+        ("Error", "SwCA scan failed"),
+        ("Error", "Scan failed to read one file"),
+        ("Error", "Scan failed, will retry"),
+        ("Error", "Scan failed for 3 controls"),
+        ("Error", "Scan of the disk failed"),
+        ("Error", "Manifest not found"),
+        ("Error", "No manifest found for PC"),
+    ],
+)
+def test_what_does_not_say_so_contradicts_nothing(level, message):
+    assert contradiction((1, STARTED), (2, level, message)) is None
+
+
+@pytest.mark.parametrize("then", [STARTED, FINISHED])
+def test_a_scan_that_was_tried_again_has_not_failed(then):
+    failed = (2, "Error", "VM scan failed")
+    assert contradiction(failed, (3, then)) is None
+    assert contradiction(failed, (3, then.replace("VM", "PC"))) is not None
+    assert contradiction(failed, (3, "Warning", then)) is not None
+    assert contradiction((1, then), failed) is not None
+
+
+@pytest.mark.parametrize("name", ["PC", "SCA", "UDC", "policy"])
+def test_an_evaluation_has_several_names(name):
+    assert contradiction((2, "Error", f"{name} evaluation failed"), scan_type="pc") is not None
+    assert contradiction((2, "Error", f"{name} evaluation failed")) is None
+
+
+def test_the_failure_before_the_request_is_not_its_own():
+    assert contradiction((-1, "Error", "VM scan failed")) is None
+
+
+def test_an_id_that_two_requests_got_is_not_enough():
+    end, named = f"Request {ID} completed", f"VM scan completed, Control ID: {ID}"
+    now = HostClock(SENT + HOUR, (0 * HOUR,))
+    for lines, stage in (([(1, end)], Stage.UNSEEN), ([(1, end), (2, named)], Stage.DONE)):
+        assert trace(asked(), log(*lines), now, PATTERNS, {ID}).stage is stage
+    assert trace(asked(), log((1, end)), now, PATTERNS, {OTHER}).stage is Stage.DONE

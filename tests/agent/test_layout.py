@@ -46,6 +46,42 @@ def test_what_is_set_is_not_looked_for():
     )
 
 
+USUAL, BELOW_OPT = Layout().configuration_places
+
+
+@pytest.mark.parametrize(
+    ("home", "own"),
+    [
+        ("/usr/local/qualys/cloud-agent", USUAL),
+        ("/var/usrlocal/qualys/cloud-agent", USUAL),
+        ("/opt/qualys/cloud-agent", BELOW_OPT),
+        ("/srv/qualys/cloud-agent", None),
+        ("/opt/site", None),
+        ("/opt/agent/cloud-agent", None),
+        ("/opt", None),
+        (None, None),
+    ],
+)
+def test_a_configuration_belongs_to_the_layout_of_its_home(home, own):
+    layout = Layout(home=home and Path(home))
+    assert layout.own_configuration == own
+    assert Layout(home=layout.home, configuration=Path("/c")).own_configuration == Path("/c")
+
+
+def test_an_agent_below_opt_may_log_below_var_opt():
+    layout = Layout(home=Path("/opt/qualys/cloud-agent"))
+    usual, *others = layout.log_places(Configuration())
+    assert usual == layout.log_of(Configuration()) == Path("/var/log/qualys/qualys-cloud-agent.log")
+    assert others == [
+        Path("/var/opt/qualys/cloud-agent/log/qualys-cloud-agent.log"),
+        Path("/var/opt/qualys/log/qualys-cloud-agent.log"),
+    ]
+    elsewhere = Configuration(log_directory=Path("/elsewhere"))
+    assert layout.log_places(elsewhere) == (Path("/elsewhere/qualys-cloud-agent.log"),)
+    assert Layout(home=layout.home, log=Path("/l")).log_places(elsewhere) == (Path("/l"),)
+    assert len(Layout().log_places(Configuration())) == 1
+
+
 @pytest.mark.parametrize(
     ("hostid", "provisioning"),
     [

@@ -106,6 +106,28 @@ def test_second_agent_is_found(suite, as_root) -> None:
     assert "2 agents" in done.stdout
 
 
+def test_helper_that_lost_its_parent_is_no_second_agent(suite, broken) -> None:
+    start = f"""mkdir -p /opt/other/bin /run/systemd/system/{UNIT}.d; cp /bin/sleep /opt/other/bin/qualys-cloud-agent
+        echo "[Service]
+        ExecStartPost=/bin/sh -c 'setsid /opt/other/bin/qualys-cloud-agent 300 & exit 0'" >/run/systemd/system/{UNIT}.d/x.conf
+        systemctl daemon-reload; systemctl restart {UNIT}; sleep 1; pgrep -f -- '^/opt/other'"""
+    with broken("lab1", start, f"rm -r /run/systemd/system/{UNIT}.d; systemctl daemon-reload"):
+        done = suite("--read-only", "-k", "step_1")
+    assert done.returncode == 0, done.stdout
+
+
+def test_unit_that_keeps_another_program_alive_is_found(suite, broken) -> None:
+    program = f"{BIN}/qualys-cloud-agent"
+    swap = (
+        f"mv {program} {program}.x; printf '#!/bin/sh\nexec sleep infinity\n' >{program}; chmod 700 {program}"
+    )
+    with broken("lab1", f"{swap}; systemctl restart {UNIT}; sleep 1", f"mv {program}.x {program}"):
+        done = suite("--read-only", "-k", "step_1")
+    assert done.returncode == 1, done.stdout
+    assert row(done.stdout, "lab1")[:1] == ["✘"]
+    assert "no agent process: the unit's main process" in words(done.stdout)
+
+
 def test_program_removed_under_the_running_process_is_found(suite, as_root) -> None:
     with changed(as_root, f"mv {BIN}/qualys-cloud-agent {BIN}/x", f"mv {BIN}/x {BIN}/qualys-cloud-agent"):
         done = suite("--read-only", "-k", "step_1")
@@ -126,6 +148,15 @@ def test_host_that_waits_for_a_reboot_is_named(suite, as_root) -> None:
         done = suite("--read-only")
     assert done.returncode == 0, done.stdout
     assert "reboot required" in words(done.stdout)
+
+
+def test_newer_kernel_than_the_running_one_is_named(suite, as_root) -> None:
+    files = "/boot/vmlinuz-$(uname -r) /boot/vmlinuz-$(uname -r | sed 's/[0-9][0-9]*/99/')"
+    with changed(as_root, f"mkdir -p /boot; touch {files}", f"rm {files}"):
+        done = suite("--read-only")
+    assert done.returncode == 0, done.stdout
+    assert "reboot required" in words(done.stdout)
+    assert "is installed" in words(done.stdout)
 
 
 def test_failed_unit_is_named(suite, broken) -> None:

@@ -110,10 +110,15 @@ def run_pytest(tests: tuple[str, ...]) -> None:
     """Run tests in a process that has seen nothing of the checkout itself, and end with pytest's status."""
     for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:
         del sys.modules[name]
-    sys.path[:] = [place for place in sys.path if not Path(place).is_relative_to(CHECKOUT)]
+    sys.path[:] = [place for place in sys.path if not is_of_checkout(Path(place))]
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
         status = pytest.main([*PYTEST, *tests])
     os._exit(status)
+
+
+def is_of_checkout(place: Path) -> bool:
+    """Whether code of ours is imported from there; the libraries of a `.venv` in the checkout are not."""
+    return place.is_relative_to(CHECKOUT) and not place.is_relative_to(sys.prefix)
 
 
 def survives(mutant: Mutant) -> str:

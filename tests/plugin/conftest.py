@@ -77,9 +77,9 @@ class Running:
             start_new_session=True,
         )
 
-    def interrupt(self) -> None:
-        """Ctrl-C."""
-        self._process.send_signal(signal.SIGINT)
+    def interrupt(self, by: signal.Signals = signal.SIGINT) -> None:
+        """Ctrl-C, or another signal."""
+        self._process.send_signal(by)
 
     def kill(self) -> None:
         """SIGKILL: nobody is asked. What it had started ends by itself when its pipes are closed."""

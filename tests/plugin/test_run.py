@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 from html import unescape
 
 import pytest
@@ -166,12 +167,25 @@ def all_have_received_requests(running):
     return len(list(running.folder.glob("tmp/*/hosts/*/var/lib/standin/requests.log"))) == 3
 
 
-def test_ctrl_c_during_the_wait_reports_every_row(start, until, healthy):
+@pytest.fixture
+def ended_by(start, until):
+    """A run that is ended while it waits for scans of a minute: by a signal, or by its own deadline."""
+
+    def make(how):
+        options = ["--deadline=9"] if how == "--deadline" else []
+        running = start("--hosts=demo://healthy?delay=60", *options)
+        until(lambda: all_have_received_requests(running))
+        if how != "--deadline":
+            running.interrupt(how)
+        return running.end()
+
+    return make
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, "--deadline"], ids=str)
+def test_a_run_that_is_ended_during_the_wait_reports_every_row(ended_by, healthy, how):
     """Seen is what was seen until then; the rest is inconclusive, and nobody is left waiting."""
-    running = start("--hosts=demo://healthy?delay=60")
-    until(lambda: all_have_received_requests(running))
-    running.interrupt()
-    ran = running.end()
+    ran = ended_by(how)
     assert ran.status == 2
     assert ran.rows.keys() == healthy.rows.keys()
     assert {"passed", "error"} <= set(ran.outcomes) <= {"passed", "error", "skipped"}
@@ -182,6 +196,66 @@ def test_ctrl_c_during_the_wait_reports_every_row(start, until, healthy):
     assert "interrupted" in ran.report.read_text()
     assert "Traceback" not in ran.out + ran.err
     assert ran.left_behind == []
+    if how == "--deadline":
+        assert "the run's time of 9 s (--deadline) is over" in " ".join(ran.out.split())
+
+
+def test_what_was_selected_and_not_assessed_is_listed_as_inconclusive(run, standin):
+    ran = run(*standin("stuck").arguments, "--maxfail=1", "-k", "unit_exists or execut")
+    assert ran.status == 1
+    (path,) = ran.folder.glob("reports/2*/run.json")
+    told = json.loads(path.read_text())
+    assert told["coverage"]["expected"] == 4
+    assert told["coverage"]["assessed"] < 4
+    assert told["verdicts"]["inconclusive"] >= 1
+    assert "not assessed" in " ".join(ran.out.split())
+
+
+@pytest.fixture
+def hostile(standins):
+    """A host that prints commands wherever it can print anything, as it was before afterwards."""
+    host = standins["runbook"]
+    trace = host.root.parent / "run-by-us"
+    said = f"$(touch {trace}) `touch {trace}` {{{{ 7*7 }}}} ; touch {trace} #"
+    log, stamp = (
+        host.root / "var/log/qualys/qualys-cloud-agent.log",
+        host.root / "var/lib/standin/last-assessment",
+    )
+    name = host.root / "shims/hostname"
+    saved = {path: path.read_bytes() for path in (log, stamp, name)}
+    head = log.read_text().splitlines()[-1].partition("]:[Information]")[0]
+    with log.open("a") as file:
+        file.write(f"{head}]:[Information]:[1]:{said}\n")
+    stamp.write_text(f"{said}\n")
+    name.write_text(f"#!/bin/sh\nprintf '%s\\n' '{said}'\n")
+    yield host, trace
+    for path, data in saved.items():
+        path.write_bytes(data)
+
+
+def test_nothing_that_a_host_prints_is_run(run, hostile):
+    host, trace = hostile
+    ran = run(*host.arguments, "--read-only", "-vv", "-rA")
+    assert f"touch {trace}" in "".join(
+        path.read_text() for path in ran.folder.glob("reports/2*/transcripts/*")
+    )
+    assert not trace.exists()
+    assert ran.rows["test_unit_exists[ssh://runbook]"] == "passed"
+    kept = [path.read_text(errors="replace") for path in ran.folder.glob("reports/2*/*") if path.is_file()]
+    assert not any(" 49 ; touch" in text for text in (*kept, ran.out))
+
+
+def test_no_file_is_left_on_a_host(run, standin):
+    host = standin("runbook")
+
+    def files():
+        own = ("var/lib/standin", "var/log/qualys")  # where the agent itself writes when it is asked
+        found = {str(path.relative_to(host.root)) for path in host.root.rglob("*")}
+        return {name for name in found if not name.startswith(own)}
+
+    before = files()
+    assert run(*host.arguments).status == 0
+    assert files() == before
 
 
 def test_ctrl_c_twice_ends_as_well(start, until):

@@ -112,11 +112,26 @@ def test_a_connection_that_is_lost_is_the_reason(stage, look):
 def test_any_answer_that_can_be_read_is_judged(stage, look, answer):
     host, _ = stage({str(SCRIPT): answer})
     before = look("assessment_before", host, installation=HERE, command_line=RUNBOOK_LINE)
-    assert look("status", host, assessment_before=before) is before
+    assert look("status", host, installation=HERE, assessment_before=before) is before
 
 
 def test_an_assessment_that_cannot_be_read_is_not_judged(stage, look):
     host, _ = stage({str(SCRIPT): "Last assessment: 03/04/2026 10:00"})
     before = look("assessment_before", host, installation=HERE, command_line=RUNBOOK_LINE)
     with pytest.raises(Inconclusive, match=r"^ssh://web1: .* cannot be read .*'03/04/2026 10:00'$"):
-        look("status", host, assessment_before=before)
+        look("status", host, installation=HERE, assessment_before=before)
+
+
+def test_the_time_of_asking_is_no_assessment(stage, look):
+    host, script = stage({str(SCRIPT): lambda now: f"Last assessment: {now:%Y-%m-%d %H:%M:%S}"})
+    before = look("assessment_before", host, installation=HERE, command_line=RUNBOOK_LINE)
+    with pytest.raises(Inconclusive, match=r"^ssh://web1: `status` shows the time of asking"):
+        look("status", host, installation=HERE, assessment_before=before)
+    assert script.sleeps == [3] * 3
+
+
+def test_an_assessment_that_has_just_ended_is_one(stage, look):
+    host, script = stage({str(SCRIPT): "Last assessment: 2026-03-23 12:00:00"})
+    before = look("assessment_before", host, installation=HERE, command_line=RUNBOOK_LINE)
+    assert look("status", host, installation=HERE, assessment_before=before) is before
+    assert script.sleeps == [3]

@@ -18,7 +18,7 @@ from qualys_verify.reasons import Denied, Inconclusive, Interrupted, NotApplicab
 from tests.runbook.pretend import LOG, NOON, REFUSED, SCRIPT, log
 
 HERE = Installation(Layout(), Configuration(log_level=3), "")
-MORNING = NOON - timedelta(hours=1)
+MORNING = NOON - timedelta(minutes=5)
 ID, ID2 = "20260323120000.1", "20260323120000.2"
 STATUS, TAIL, REQUESTS = f"{SCRIPT} status", f"tail -c 131072 {LOG}", f"ls -l {HOME}/.on-demand-scan"
 EARLIER = (-60, "Start CAPI event")
@@ -30,7 +30,7 @@ def reading(said, at=MORNING):
     return parse_status(said, HostClock(at, (timedelta(0),)))
 
 
-BEFORE = reading("Last assessment: 2026-03-23 11:00:00")
+BEFORE = reading("Last assessment: 2026-03-23 10:59:40")
 NEVER = reading("Last assessment: never")
 LIMITED = reading("Invalid key name in status")
 
@@ -50,7 +50,12 @@ def refused():
 
 
 def stamp(minute):
-    return f"Last assessment: {NOON + timedelta(minutes=minute):%Y-%m-%d %H:%M:%S}"
+    """Of an assessment that ended 20 seconds before the minute, so that it is not taken for the time of asking."""
+    return f"Last assessment: {NOON + timedelta(minutes=minute, seconds=-20):%Y-%m-%d %H:%M:%S}"
+
+
+def time_of_asking(now, form="%Y-%m-%d %H:%M:%S"):
+    return f"Last assessment: {now:{form}}"
 
 
 @pytest.fixture
@@ -58,6 +63,7 @@ def wait_for(stage, look):
     """Wait for the scan on a scripted host, looking every minute for ten; returns host, script and outcome."""
 
     def make(answers, before=BEFORE, installation=HERE, asked_for=request, **settings):
+        answers = answers | {TAIL: answers.get(TAIL, log(EARLIER))}
         host, script = stage(answers, **{"poll_interval": 60.0, "poll_timeout": 600.0} | settings)
 
         def outcome():
@@ -78,8 +84,8 @@ def test_a_later_assessment_is_the_execution(wait_for, before):
     said = [str(before), stamp(-60), stamp(2)]
     host, script, outcome = wait_for({STATUS: said}, before)
     seen = outcome()
-    assert seen == Execution("executed", f"before: {before}; after: Last assessment: 2026-03-23 12:02:00")
-    assert script.asked == [f"sudo -n {STATUS}"] * 3
+    assert seen == Execution("executed", f"before: {before}; after: Last assessment: 2026-03-23 12:01:40")
+    assert script.asked == [f"sudo -n {STATUS}"] * 3 + [f"sudo -n {TAIL}"]
     assert script.sleeps == [60, 60]
     assert len(host.record.readings) == 3
 
@@ -119,12 +125,117 @@ def test_a_status_from_the_future_says_nothing(wait_for):
 def test_a_status_that_flaps_counts_when_it_shows_a_later_assessment(wait_for):
     _, script, outcome = wait_for({STATUS: ["Aborted", stamp(-60), "Invalid key name in status", stamp(3)]})
     assert outcome().state == "executed"
-    assert len(script.asked) == 4
+    assert script.asked.count(f"sudo -n {STATUS}") == 4
 
 
 def test_a_status_that_works_only_before_says_nothing(wait_for):
     _, _, outcome = wait_for({STATUS: "Invalid key name in status"})
     with pytest.raises(Inconclusive, match="could not be read"):
+        outcome()
+
+
+# --- a stamp that is none, and one that the log contradicts ----------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "before", [reading(time_of_asking(MORNING)), BEFORE, NEVER], ids=["asking", "before", "never"]
+)
+@pytest.mark.parametrize(("form", "pause"), [("%Y-%m-%d %H:%M:%S", 3), ("%Y-%m-%d %H:%M", 62)])
+def test_a_status_that_shows_the_time_of_asking_says_nothing(wait_for, before, form, pause):
+    host, script, outcome = wait_for({STATUS: lambda now: time_of_asking(now, form)}, before)
+    with pytest.raises(
+        Inconclusive, match=r"^ssh://web1: `status` shows the time of asking .*\(first: .*; last: "
+    ):
+        outcome()
+    assert script.sleeps[-3:] == [pause] * 3
+    assert len(host.record.readings) == len(script.asked) == len(script.sleeps) + 1
+
+
+@pytest.mark.parametrize("behind", [10, 45])
+def test_so_does_one_that_lies_behind_it_as_far_as_ever(wait_for, behind):
+    def late(now):
+        return time_of_asking(now - timedelta(seconds=behind))
+
+    _, _, outcome = wait_for({STATUS: late}, reading(late(MORNING)))
+    with pytest.raises(Inconclusive, match="shows the time of asking"):
+        outcome()
+
+
+def test_a_scan_that_ended_in_the_second_of_the_reading_stays_there(wait_for):
+    ended = "Last assessment: 2026-03-23 12:02:00"
+    _, script, outcome = wait_for({STATUS: [stamp(-60), stamp(-60), ended]})
+    assert outcome() == Execution("executed", f"before: {BEFORE}; after: {ended}")
+    assert script.sleeps == [60, 60, 3]
+
+
+def test_two_assessments_may_end_one_soon_after_the_other(wait_for):
+    answers = [f"Last assessment: 2026-03-23 12:00:0{second}" for second in (0, 3, 6, 6)]
+    _, script, outcome = wait_for({STATUS: answers})
+    assert outcome().state == "executed"
+    assert script.sleeps == [3, 3, 3]
+
+
+@pytest.mark.parametrize("missing", [Unreachable("lost"), "Aborted", "Last assessment: never"], ids=repr)
+def test_a_reading_that_is_missing_is_made_once_more(wait_for, missing):
+    now = "Last assessment: 2026-03-23 12:00:00"
+    _, script, outcome = wait_for({STATUS: [now, missing, now]})
+    assert outcome().state == "executed"
+    assert script.sleeps == [3, 3]
+
+
+def test_a_stamp_that_cannot_be_read_again_is_not_taken_for_an_assessment(wait_for):
+    _, script, outcome = wait_for({STATUS: ["Last assessment: 2026-03-23 12:00:00", Unreachable("lost")]})
+    with pytest.raises(
+        Inconclusive, match=r"^ssh://web1: .*may be the time of asking, and could not be read"
+    ):
+        outcome()
+    assert script.sleeps == [3] * 6
+
+
+@pytest.mark.parametrize("reason", [Denied("no"), Interrupted("enough")], ids=repr)
+def test_what_reading_again_cannot_mend_is_the_reason(wait_for, reason):
+    _, script, outcome = wait_for({STATUS: ["Last assessment: 2026-03-23 12:00:00", reason]})
+    with pytest.raises(type(reason)):
+        outcome()
+    assert script.sleeps == [3]
+
+
+@pytest.mark.parametrize("message", ["Scan failed for Manifest Type: VM", "Scan failed: database is locked"])
+def test_a_later_assessment_that_the_log_calls_failed_is_a_contradiction(wait_for, message):
+    _, _, outcome = wait_for({STATUS: stamp(1), TAIL: log(EARLIER, (1, "Error", message))})
+    with pytest.raises(Inconclusive) as reason:
+        outcome()
+    said = str(reason.value)
+    assert said.startswith(
+        "ssh://web1: `status` shows an assessment since the request, and the log says that it"
+    )
+    assert f"before: {BEFORE}; after: {stamp(1)}" in said
+    assert f"2026-03-23 12:01:00 [error] {message}" in said
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        log(EARLIER),
+        log(EARLIER, (-1, "Error", "Scan failed for Manifest Type: VM")),
+        (1, "", "tail: No such file or directory"),
+        (1, "", "tail: Permission denied"),
+        Unreachable("lost"),
+        TimedOut("30 s"),
+        Denied("no"),
+        "no log of ours",
+    ],
+    ids=repr,
+)
+def test_a_log_that_says_nothing_or_cannot_be_read_takes_nothing_from_a_stamp(wait_for, said):
+    archive = {f"gzip -dc {LOG}.0.gz": "", f"{TAIL}.0": ""}
+    _, _, outcome = wait_for(archive | {STATUS: stamp(1), TAIL: said})
+    assert outcome().state == "executed"
+
+
+def test_an_interruption_while_the_log_is_read_ends_it(wait_for):
+    _, _, outcome = wait_for({STATUS: stamp(1), TAIL: Interrupted("enough")})
+    with pytest.raises(Interrupted):
         outcome()
 
 
@@ -214,7 +325,7 @@ def one_after_the_other():
 
 
 def test_the_first_of_two_requests_is_what_an_assessment_must_follow(wait_for):
-    _, _, outcome = wait_for({STATUS: stamp(1)}, asked_for=one_after_the_other)
+    _, _, outcome = wait_for({STATUS: stamp(2)}, asked_for=one_after_the_other)
     assert outcome().state == "executed"
 
 
@@ -417,6 +528,47 @@ def test_the_log_may_be_lost_and_found(wait_for):
     assert "there is no log" in host.record.readings[1]
 
 
+# --- one ControlId for two requests ----------------------------------------------------------------------
+
+
+def both_steps(look, stage, *lines):
+    """What becomes of the scan and of the evaluation, to which the agent gave the same ControlId."""
+    host, _ = stage(
+        {TAIL: growing(EARLIER, *lines), REQUESTS: "total 0\n"}, poll_interval=60.0, poll_timeout=600.0
+    )
+    requests = {
+        "scan": request(ID),
+        "policy_evaluation": request(ID, types=(ScanType.PC,), step=Step.POLICY_EVALUATION),
+    }
+    seen = {"installation": HERE, "assessment_before": LIMITED} | requests
+
+    def outcome(name):
+        try:
+            return look(name, host, **seen).state
+        except Inconclusive as reason:
+            return str(reason)
+
+    return outcome("scan_execution"), outcome("policy_execution")
+
+
+def test_a_shared_id_confirms_the_request_that_is_named_beside_it(look, stage):
+    scan, policy = both_steps(look, stage, (1, f"Scan finished for Manifest Type: VM, Control ID: {ID}"))
+    assert scan == "executed"
+    assert policy.startswith(
+        "ssh://web1: two requests got the same ControlId, and the log does not show the end"
+    )
+
+
+def test_a_shared_id_alone_confirms_neither(look, stage):
+    for outcome in both_steps(look, stage, (1, f"OnDemand request for Control ID: {ID} completed")):
+        assert outcome.startswith("ssh://web1: two requests got the same ControlId")
+
+
+def test_a_shared_id_is_done_when_the_log_names_both(look, stage):
+    ends = [(2, f"Scan finished for Manifest Type: {name}, Control ID: {ID}") for name in ("VM", "PC")]
+    assert both_steps(look, stage, *ends) == ("executed", "executed")
+
+
 # --- which is waited for ---------------------------------------------------------------------------------
 
 
@@ -464,9 +616,9 @@ def test_a_missing_manifest_that_may_be_the_evaluations_is_not_passed_over(wait_
 
 @pytest.mark.parametrize("scan", [{}, {"scan": None}, {"scan": refused()}], ids=["alone", "none", "refused"])
 def test_where_no_scan_was_made_the_evaluation_has_the_timestamp(wait_for_policy, scan):
-    script, seen = wait_for_policy({STATUS: stamp(0)}, BEFORE, **scan)
+    script, seen = wait_for_policy({STATUS: stamp(1), TAIL: log(EARLIER)}, BEFORE, **scan)
     assert seen.state == "executed"
-    assert script.asked == [f"sudo -n {STATUS}"]
+    assert script.asked == [f"sudo -n {STATUS}", f"sudo -n {TAIL}"]
 
 
 def test_an_evaluation_that_was_refused_is_not_looked_for(wait_for_policy):

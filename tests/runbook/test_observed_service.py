@@ -1,6 +1,8 @@
 """Steps 1 and 2.1: how a host's unit, processes and files are looked at."""
 
+from dataclasses import replace
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import PurePosixPath
 
 import pytest
@@ -34,17 +36,43 @@ def running(stage, look):
 # --- identity --------------------------------------------------------------------------------------------
 
 
+IDS_AT = ("/etc/qualys/hostid", "/etc/opt/qualys/hostid")
+
+
 def test_who_answers_is_found_out_and_sudo_is_put_to_the_proof(stage, look):
-    host, script = stage({f"{HEAD} {CONF}": ACTIVATED})
-    assert look("identity", host) is host.identity
-    assert host.identity.uptime == timedelta(days=3)
-    assert script.asked == [f"sudo -n {HEAD} {CONF}"]
-    assert UUID not in str(host.record.replies[-1])
+    host, script = stage({f"{HEAD} {CONF}": ACTIVATED, f"{HEAD} {IDS_AT[0]}": f"{UUID}\n", HEAD: MISSING})
+    seen = look("identity", host)
+    assert seen == replace(host.identity, hostids=(sha256(UUID.encode()).hexdigest(),))
+    assert seen.uptime == timedelta(days=3)
+    assert script.asked == [f"sudo -n {HEAD} {path}" for path in (CONF, *IDS_AT)]
+    assert UUID not in "".join(map(str, (seen, *host.record.replies)))
 
 
-def test_that_the_file_of_the_proof_is_missing_proves_sudo_as_well(stage, look):
-    host, _ = stage({f"{HEAD} {CONF}": MISSING})
-    assert look("identity", host).hostname == "web1"
+def test_the_agents_id_is_no_longer_kept_once_it_is_known(stage, look):
+    host, _ = stage({f"{HEAD} {CONF}": ACTIVATED, f"{HEAD} {IDS_AT[1]}": UUID, HEAD: MISSING})
+    told = []
+    host.keep_secret = lambda *secrets: told.extend(secrets)
+    look("identity", host)
+    assert told == [UUID]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [MISSING, (1, "", "head: Permission denied"), "", "\n", "00000000-0000-0000-0000-000000000000\n"],
+)
+def test_that_the_files_of_the_proof_are_missing_proves_sudo_as_well(stage, look, answer):
+    host, _ = stage({f"{HEAD} {CONF}": MISSING, HEAD: answer})
+    seen = look("identity", host)
+    assert (seen.hostname, seen.hostids) == ("web1", ())
+
+
+def test_an_id_that_an_earlier_installation_left_is_shown_beside(stage, look):
+    host, _ = stage({f"{HEAD} {IDS_AT[0]}": UUID, f"{HEAD} {IDS_AT[1]}": f"{UUID}2", HEAD: MISSING})
+    assert len(look("identity", host).hostids) == 2
+    named = Layout(configuration=PurePosixPath("/c/d/agent.conf"), hostid=PurePosixPath("/h"))
+    host, script = stage({HEAD: UUID}, layout=named)
+    assert len(look("identity", host).hostids) == 1
+    assert script.asked == [f"sudo -n {HEAD} /c/d/agent.conf", f"sudo -n {HEAD} /h"]
 
 
 @pytest.mark.parametrize(
@@ -114,10 +142,92 @@ def test_processes_are_listed_as_root_and_only_the_agents_are_kept(stage, look, 
         f"1 0 4026 /sbin/init\n712 1 4026 {DAEMON}\n713 1 4026 {DAEMON}\n9 1 4026 app --password=hunter2\n"
     )
     host, script = stage({"ps": listing})
-    assert look("processes", host, service=running()).daemons == (712, 713)
+    assert [process.pid for process in look("processes", host, service=running()).daemons] == [712, 713]
     assert script.asked == ["sudo -n ps -eo pid,ppid,pidns,args"]
-    assert str(DAEMON) in str(host.record.replies[-1])
-    assert "hunter2" not in str(host.record.replies[-1])
+    kept = "".join(map(str, host.record.replies))
+    assert str(DAEMON) in kept
+    assert "hunter2" not in kept
+
+
+ONE = f"1 0 4026 /sbin/init\n712 1 4026 {DAEMON}\n"
+GROUP = f"0::/system.slice/{UNIT}\n"
+
+
+def origin(started):
+    return f"{GROUP}712 (agent) S {' '.join(map(str, range(18)))} {started}\n"
+
+
+@pytest.mark.parametrize(
+    ("started", "daemons"), [((50, 90), [712]), ((90, 50), [712, 713])], ids=["helper", "left over"]
+)
+def test_where_there_are_several_a_second_look_tells_helpers_from_agents(
+    stage, look, running, started, daemons
+):
+    answers = {f"cat /proc/71{number}/cgroup": origin(at) for number, at in zip("23", started, strict=True)}
+    host, script = stage({"ps": f"{ONE}713 1 4026 {DAEMON} --scan\n", **answers})
+    service = replace(running(), main_pid=712, control_group=f"/system.slice/{UNIT}")
+    assert [process.pid for process in look("processes", host, service=service).daemons] == daemons
+    assert [command for command in script.commands if command.startswith("cat /proc/7")] == [
+        f"cat /proc/{pid}/cgroup /proc/{pid}/stat" for pid in (712, 713)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ((127, "", "sudo: ps: command\nnot found\n"), r"\(sudo: ps: command not found\)"),
+        ((1, "ps: unknown option", ""), r"\(ps: unknown option\)"),
+        ((1, "", "x" * 200), rf"\({'x' * 160}\)"),
+        ("", r"\(nothing\)"),
+    ],
+)
+def test_without_a_listing_of_processes_none_can_be_counted(stage, look, running, answer, said):
+    host, _ = stage({"ps": answer})
+    with pytest.raises(Inconclusive, match=rf"^ssh://web1: `ps` lists no process {said}: is procps"):
+        look("processes", host, service=running())
+
+
+# --- agent_process ---------------------------------------------------------------------------------------
+
+SLEEP = "1 0 4026 /sbin/init\n712 1 4026 sleep infinity\n"
+
+
+@pytest.fixture
+def agent_process(stage, look, running):
+    """Whether an agent runs, by what `ps` and the kernel say; the unit's main process is 712."""
+
+    def make(listing, name="", main_pid=712):
+        host, script = stage({"ps": listing, f"cat /proc/{main_pid}/comm": name})
+        service = replace(running(), main_pid=main_pid)
+        processes = look("processes", host, service=service)
+        return script, look("agent_process", host, service=service, processes=processes)
+
+    return make
+
+
+def test_an_agent_that_is_listed_needs_no_closer_look(agent_process):
+    script, seen = agent_process(ONE)
+    assert seen.state == "runs"
+    assert len(script.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "state"),
+    [
+        ("qualys-cloud-ag\n", "runs"),
+        ("sleep\n", "no agent process: the unit's main process 712 is sleep"),
+        ((1, "", "cat: No such file"), "no agent process: the unit's main process 712 is sleep"),
+    ],
+)
+def test_one_that_is_not_is_asked_for_by_the_kernels_name(agent_process, name, state):
+    script, seen = agent_process(SLEEP, name)
+    assert seen.state == str(seen) == state
+    assert "cat /proc/712/comm" in script.commands
+
+
+def test_a_unit_without_a_main_process_has_no_name(agent_process):
+    with pytest.raises(Inconclusive, match=r"^ssh://web1: no process has the agent's name"):
+        agent_process(SLEEP, main_pid=0)
 
 
 # --- installation ----------------------------------------------------------------------------------------
@@ -151,6 +261,78 @@ def test_the_first_place_counts_where_both_are_there(stage, look, running):
     assert seen.hostid == ""
 
 
+@pytest.fixture
+def with_configurations(stage, look, running):
+    """What is found where the unit runs a program, and these texts lie at the two places."""
+
+    def make(executable, texts):
+        found = dict(zip((CONF, OTHER_CONF), texts, strict=True))
+        host, _ = stage(files(**found | {"/etc/qualys/hostid": UUID, "/etc/opt/qualys/hostid": UUID}))
+        return look("installation", host, service=running(executable))
+
+    return make
+
+
+OPT = "/opt/qualys/cloud-agent/bin/qualys-cloud-agent"
+NEVER = "LogLevel=3\nLogFileDir=/l\n"
+IDS = f"{ACTIVATED}LogFileDir=/l\n"
+
+
+@pytest.mark.parametrize(
+    ("executable", "texts", "state"),
+    [
+        (OPT, (IDS, NEVER), "never activated"),  # what is left over at the first place is not looked at
+        (OPT, (NEVER, IDS), "activated"),
+        (OPT, (IDS, MISSING), "activated"),
+        (DAEMON, (NEVER, IDS), "never activated"),
+        (DAEMON, (IDS, NEVER), "activated"),
+        ("/bin/sh", (IDS, IDS), "activated"),
+        ("/bin/sh", (MISSING, IDS), "activated"),
+    ],
+)
+def test_of_two_that_of_the_units_layout_counts(with_configurations, executable, texts, state):
+    assert with_configurations(executable, texts).state.split(":")[0] == state
+
+
+@pytest.mark.parametrize("executable", ["/bin/sh", "/srv/qualys/cloud-agent/bin/qualys-cloud-agent"])
+@pytest.mark.parametrize("texts", [(IDS, NEVER), (NEVER, IDS), (IDS, "")], ids=["left", "right", "empty"])
+def test_of_two_that_differ_none_counts_where_the_unit_does_not_tell(with_configurations, executable, texts):
+    with pytest.raises(
+        Inconclusive, match=rf"^ssh://web1: .* at {CONF} and {OTHER_CONF}, which differ .*--agent-config"
+    ):
+        with_configurations(executable, texts)
+
+
+LOGS = [
+    f"/var/{place}/qualys-cloud-agent.log"
+    for place in ("log/qualys", "opt/qualys/cloud-agent/log", "opt/qualys/log")
+]
+
+
+@pytest.mark.parametrize(
+    ("answer", "log"),
+    [
+        ((2, f"{LOGS[1]}\n", "ls: cannot access 'it': No such file or directory"), LOGS[1]),
+        ((2, f"{LOGS[2]}\n{LOGS[0]}\n", "ls: cannot access 'it': No such file or directory"), LOGS[2]),
+        (f"{LOGS[0]}\n{LOGS[1]}\n", LOGS[0]),
+        ((2, "", "ls: cannot access 'it': No such file or directory"), LOGS[0]),
+    ],
+    ids=["one", "newest", "usual", "none"],
+)
+def test_below_opt_the_log_is_where_the_agent_wrote_last(stage, look, running, answer, log):
+    found = files(**{CONF: MISSING, OTHER_CONF: ACTIVATED, "/etc/opt/qualys/hostid": UUID})
+    host, script = stage({**found, "ls -t ": answer})
+    assert str(look("installation", host, service=running(OPT)).log) == log
+    assert script.asked[-1] == f"sudo -n ls -t {' '.join(LOGS)}"
+
+
+def test_below_opt_may_not_look_is_not_not_there(stage, look, running):
+    found = files(**{CONF: MISSING, OTHER_CONF: ACTIVATED, "/etc/opt/qualys/hostid": UUID})
+    host, _ = stage({**found, "ls -t ": (2, "", "ls: cannot access 'it': Permission denied")})
+    with pytest.raises(Denied):
+        look("installation", host, service=running(OPT))
+
+
 @pytest.mark.parametrize("text", ["", " \n"], ids=repr)
 def test_a_configuration_that_holds_nothing_says_nothing(stage, look, running, text):
     host, _ = stage(files(**{CONF: text, OTHER_CONF: ACTIVATED}))
@@ -175,7 +357,8 @@ def test_may_not_look_is_not_not_there(stage, look, running, path):
 
 
 def test_home_is_where_the_unit_runs_the_daemon_from(stage, look, running):
-    host, _ = stage(files(**{CONF: ACTIVATED, OTHER_CONF: MISSING, "/etc/qualys/hostid": UUID}))
+    found = {CONF: IDS, OTHER_CONF: MISSING, "/etc/qualys/hostid": UUID}
+    host, _ = stage(files(**found))
     service = running("/opt/qualys/cloud-agent/bin/qualys-cloud-agent")
     assert look("installation", host, service=service).layout.root == PurePosixPath("/opt/qualys/cloud-agent")
 

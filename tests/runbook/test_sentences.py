@@ -17,7 +17,7 @@ from qualys_verify.agent.dialect import Dialect
 from qualys_verify.agent.execution import Execution
 from qualys_verify.agent.layout import HOME, Installation, Layout, Program
 from qualys_verify.agent.log import Entry
-from qualys_verify.agent.processes import Processes
+from qualys_verify.agent.processes import AgentProcess, Process, Processes
 from qualys_verify.agent.request import Answer, Demand, Request, ScanType, Step
 from qualys_verify.agent.unit import Service
 from tests.runbook.pretend import NOON
@@ -55,6 +55,7 @@ DEMAND = Demand(Step.SCAN, ("scan",), (ScanType.VM,), Dialect.RUNBOOK)
 TAKEN, REFUSED = Answer(DEMAND, NOON), Answer(DEMAND, NOON, refusal="not accepted")
 EXECUTED = Execution("executed", "the log")
 PROGRAM = PurePosixPath("/opt/bin/qualys-cloud-agent")
+DAEMON = Process(712, 1, "-", str(PROGRAM))
 
 # Sentence: values at which it holds, values at which it does not.
 VALUES = {
@@ -74,7 +75,8 @@ VALUES = {
             replace(RUNNING, restarts=3, running_for=HOUR / 60),
         ],
     ),
-    "test_no_second_agent_runs": ([Processes((712,)), Processes(())], [Processes((712, 713))]),
+    "test_agent_process_runs": ([AgentProcess("runs")], [AgentProcess("no agent process")]),
+    "test_no_second_agent_runs": ([Processes((DAEMON,)), Processes(())], [Processes((DAEMON, DAEMON))]),
     "test_agent_program_is_in_place": (
         [Program(PROGRAM, "-rwx 1 root root 9 qualys-cloud-agent\n")],
         [Program(PROGRAM, ""), Program(PROGRAM, "-rwx 1 root root 9 qualys-cloud-agent.sh\n")],

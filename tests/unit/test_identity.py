@@ -1,10 +1,12 @@
 """Who answers, and what can be told of it."""
 
+import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from qualys_verify.identity import PROBES, read_identity
+from qualys_verify.identity import PROBES, fingerprint, read_identity
 
 NOW = datetime(2026, 11, 21, 20, 15, 0, 500_000, tzinfo=UTC)
 ANSWERS = dict.fromkeys(PROBES, "") | {
@@ -85,3 +87,17 @@ def test_two_names_of_one_machine_are_one_installation():
         identity(machine_id="a", boot_id="b").installation
         != identity(machine_id="a", boot_id="c").installation
     )
+
+
+def test_the_agents_id_is_shown_as_anyone_can_reckon_it(tmp_path):
+    place = tmp_path / "hostid"
+    place.write_text("decafbad-0000-4000-8000-0000000000ff\n")
+    command = f'printf %s "$(cat {place})" | sha256sum'
+    reckoned = subprocess.run(
+        ["sh", "-c", command], capture_output=True, text=True, check=True
+    ).stdout.split()[0]
+    assert fingerprint(place.read_text()) == reckoned
+    found = replace(identity(), hostids=(reckoned,))
+    assert dict(found.facts)["agent hostid, SHA-256"] == reckoned
+    assert f"agent hostid, SHA-256 {reckoned}" in str(found)
+    assert "agent hostid" not in str(identity())

@@ -99,6 +99,14 @@ def test_a_deadline_ends_everything_that_was_started(local, tmp_path):
     assert ends(int((tmp_path / "pid").read_text()))
 
 
+def test_a_command_below_timeout_is_ended_with_it(local, tmp_path):
+    """As every command is run where there is `timeout`, which makes a process group of its own."""
+    with Stopwatch() as watch, pytest.raises(TimedOut):
+        local(f"timeout 60 sh -c 'echo $$ >{tmp_path}/pid; sleep 60; :'", seconds=0.5)
+    assert watch.seconds < 5
+    assert ends(int((tmp_path / "pid").read_text()))
+
+
 def test_a_command_that_ignores_signals_is_ended_as_well(local, tmp_path):
     with pytest.raises(TimedOut):
         local(f"trap '' TERM INT HUP; echo $$ >{tmp_path}/pid; while :; do sleep 1; done", seconds=0.5)

@@ -49,6 +49,8 @@ _EPOCH = re.compile(r"(?P<seconds>1\d{9})(?:\d{3}|\.\d{1,9})?", re.ASCII)
 # "(3 hours ago)", "[Europe/Berlin]" after an offset; any other remark, such as "(failed)", is left in the way.
 _REMARK = re.compile(r" ?(?:\((?:[^()]* ago|local(?: time)?)\)|\[[\w/+-]+\])$", re.IGNORECASE)
 _LONGEST = 100
+# How long `status`, and the look at the clock after it, may take together.
+_MOMENT = timedelta(seconds=5)
 _NOTHING, _SECOND, _MINUTE, _WHOLE_DAY = (timedelta(seconds=step) for step in (0, 1, 60, 86400))
 
 
@@ -216,6 +218,34 @@ def lies_ahead(reading: Reading) -> bool:
         return False
     latest = reading.clock.now + TOLERANCE
     return all(instant > latest for instant in _instants(reading.stamp.when, reading.clock))
+
+
+def may_be_time_of_asking(reading: Reading, before: Reading | None = None) -> bool:
+    """Whether the stamp may be none of an assessment, but the time at which `status` was asked.
+
+    It lies at the target's clock, or as far behind it as the stamp `before` did. A scan that has just ended looks
+    the same once: another reading tells them apart, see `keeps_pace`.
+    """
+    lag, usual = _lag(reading), _lag(before) if before else None
+    if reading.stamp is None or lag is None:
+        return False
+    return lag <= _MOMENT or abs(lag - (usual or _NOTHING)) <= reading.stamp.resolution + _MOMENT
+
+
+def keeps_pace(one: Reading, other: Reading) -> bool:
+    """Whether the stamp of a later reading has advanced just as the target's clock has."""
+    lags = _lag(one), _lag(other)
+    if one.stamp is None or other.stamp is None or lags[0] is None or lags[1] is None:
+        return False
+    moved = _ahead(one.stamp, one.clock, other.stamp, other.clock) > _NOTHING
+    return moved and abs(lags[0] - lags[1]) <= other.stamp.resolution + _MOMENT
+
+
+def _lag(reading: Reading) -> timedelta | None:
+    """How far the stamp lies from the clock that it was read with, in the zone that puts it nearest."""
+    if reading.stamp is None:
+        return None
+    return min(abs(reading.clock.now - at) for at in _instants(reading.stamp.when, reading.clock))
 
 
 def _ahead(one: Stamp, clock: HostClock, other: Stamp, clock_of_other: HostClock) -> timedelta:

@@ -6,6 +6,7 @@ Pure argument vectors. What uses sudo nowhere (`systemctl show`, `date` …) is 
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
+from qualys_verify.agent.configuration import Configuration
 from qualys_verify.agent.dialect import VERBS, Dialect
 from qualys_verify.agent.layout import Layout
 from qualys_verify.agent.request import ScanType, Step, demands
@@ -41,6 +42,11 @@ def listing(directory: PurePosixPath) -> Argv:
     return ("ls", "-l", str(directory))
 
 
+def newest(paths: Iterable[PurePosixPath]) -> Argv:
+    """Those of these files that are there, the one that was written to last before the others."""
+    return ("ls", "-t", *map(str, paths))
+
+
 def logs(log: PurePosixPath) -> tuple[Argv, Argv, Argv]:
     """The log's end after that of its newest archive, which may be packed (facts, section 2: `.log.0`)."""
     return unpacked(f"{log}.0.gz"), end(f"{log}.0"), end(log)
@@ -56,6 +62,11 @@ def as_root(
     for path in (layout.script, layout.control):
         yield beginning(path)
     yield from logs(logs_at)
+    places = layout.log_places(Configuration())
+    if len(places) > 1:
+        yield newest(places)
+        for place in places:
+            yield from logs(place)
     yield listing(layout.requests)
     yield listing(layout.script.parent)
     yield PROCESSES

@@ -1,6 +1,6 @@
 """Following a request through the log until it is done (runbook step 5 in the vendor's dialect, and step 2.3)."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import IntEnum
@@ -76,16 +76,51 @@ class _Line:
         return is_own(self.text)
 
 
-def trace(answer: Answer, entries: Iterable[Entry], clock: HostClock, patterns: Patterns) -> Trace:
+def trace(
+    answer: Answer,
+    entries: Iterable[Entry],
+    clock: HostClock,
+    patterns: Patterns,
+    ambiguous: Collection[str] = (),
+) -> Trace:
     """Follow one accepted request through the log's entries, oldest first.
 
     Only entries since the request was sent count, and any that names its ControlId; none that names
     another request's. A request that covers two applications (`vmpc`) is as far as the one that is behind.
+    `ambiguous` are ControlIds that several requests got: an entry with one of these counts for the application
+    that it names as well.
     """
     lines = tuple(_relevant(answer, tuple(entries), clock, patterns))
-    traces = [_follow(answer, lines, patterns, types) for types in _followed(answer)]
+    shares_id = answer.control_id in ambiguous
+    traces = [_follow(answer, lines, patterns.of_request(types), shares_id) for types in _followed(answer)]
     failed = [trace for trace in traces if trace.stage is Stage.FAILED]
     return failed[0] if failed else min(traces, key=lambda trace: trace.stage)
+
+
+def standing_failure(
+    answer: Answer, entries: Iterable[Entry], clock: HostClock, patterns: Patterns
+) -> Entry | None:
+    """The last entry that says that a request failed, unless a later one tells of another start or end of it."""
+    failure = None
+    phrases = patterns.of_request([name for types in _followed(answer) for name in types])
+    for line in _relevant(answer, tuple(entries), clock, patterns):
+        if _tells_of_failure(line, phrases):
+            failure = line.entry
+        elif not line.is_grave and _goes_on(line, phrases):
+            failure = None
+    return failure
+
+
+def _tells_of_failure(line: _Line, phrases: RequestPatterns) -> bool:
+    """Whether a line says that it failed, be it without a name: "Scan failed"."""
+    if not line.is_grave or phrases.names_other_only(line.text):
+        return False
+    missing = matches(phrases.manifest_missing, line.text) and phrases.names_own(line.text)
+    return missing or _says((*phrases.failed, *phrases.failed_unnamed), phrases.single, line)
+
+
+def _goes_on(line: _Line, phrases: RequestPatterns) -> bool:
+    return _says(phrases.started, phrases.pending, line) or _says(phrases.done, phrases.unfinished, line)
 
 
 # An agent may log in another zone than its host's, so an entry with our ControlId may seem this much older than the
@@ -114,14 +149,20 @@ def _followed(answer: Answer) -> tuple[tuple[str, ...], ...]:
     return (("vm",), ("pc",)) if ScanType.VMPC in types else ((types[0],),)
 
 
-def _follow(answer: Answer, lines: Iterable[_Line], patterns: Patterns, types: tuple[str, ...]) -> Trace:
-    phrases = patterns.of_request(types)
-    shared = len(_followed(answer)) > 1
+def _follow(
+    answer: Answer,
+    lines: Iterable[_Line],
+    phrases: RequestPatterns,
+    shares_id: bool,  # noqa: FBT001  # a fact about the request, not a switch
+) -> Trace:
+    of_two = len(_followed(answer)) > 1
     so_far = Trace(answer)
     for line in lines:
         if so_far.stage.is_final:
             break
-        if not (shared and line.is_own and phrases.names_other_only(line.text)):
+        unnamed = shares_id and not phrases.names_own(line.text)
+        others = of_two and phrases.names_other_only(line.text)
+        if not (line.is_own and (unnamed or others)):
             so_far = _advance(so_far, line, phrases)
     return so_far
 
@@ -135,7 +176,7 @@ def _advance(so_far: Trace, line: _Line, phrases: RequestPatterns) -> Trace:
     if matches(phrases.manifest_missing, line.text):
         return _without_manifest(so_far, line, phrases)
     if line.is_grave:
-        failed = matches(phrases.failed, line.text)
+        failed = _says(phrases.failed, phrases.single, line)
         return replace(so_far, stage=Stage.FAILED, entry=line.entry) if failed else so_far
     if (line.is_own or so_far.stage is Stage.STARTED) and _says(phrases.done, phrases.unfinished, line):
         return replace(so_far, stage=Stage.DONE, entry=line.entry)

@@ -13,6 +13,9 @@ CONFIGURATION_PLACES = (
     PurePosixPath("/etc/opt/qualys/cloud-agent/qualys-cloud-agent.conf"),
 )
 LOG_NAME = "qualys-cloud-agent.log"
+LOGS = PurePosixPath("/var/log/qualys")
+# Where an agent below /opt may log as well; the facts do not tell it exactly.
+LOGS_OF_OPT = (PurePosixPath("/var/opt/qualys/cloud-agent/log"), PurePosixPath("/var/opt/qualys/log"))
 
 
 @dataclass(frozen=True)
@@ -38,14 +41,31 @@ class Layout:
         """Where to look for the configuration, most likely first."""
         return (self.configuration,) if self.configuration else CONFIGURATION_PLACES
 
+    @property
+    def own_configuration(self) -> PurePosixPath | None:
+        """The one of these places that belongs to this home; None where the home does not tell."""
+        if self.configuration or self.home is None or self.home.parts[-2:] != HOME.parts[-2:]:
+            return self.configuration
+        usual, below_opt = CONFIGURATION_PLACES
+        above = self.home.parent.parent.name  # usrlocal: ostree hosts
+        return below_opt if above == "opt" else usual if above in {"local", "usrlocal"} else None
+
     def hostid_beside(self, configuration: PurePosixPath) -> PurePosixPath:
         """`…/qualys/hostid`, two levels above the configuration file."""
         return self.hostid or configuration.parent.parent / "hostid"
 
+    def log_places(self, configuration: Configuration) -> tuple[PurePosixPath, ...]:
+        """Where the agent's log may be: as set, else in the configured LogFileDir, else in the usual places."""
+        if self.log:
+            return (self.log,)
+        if configuration.log_directory:
+            return (configuration.log_directory / LOG_NAME,)
+        others = LOGS_OF_OPT if self.root.is_relative_to("/opt") else ()
+        return tuple(directory / LOG_NAME for directory in (LOGS, *others))
+
     def log_of(self, configuration: Configuration) -> PurePosixPath:
-        """The agent's log: as set, else in the configured LogFileDir, else in the usual place."""
-        directory = configuration.log_directory or PurePosixPath("/var/log/qualys")
-        return self.log or directory / LOG_NAME
+        """The most likely of these places."""
+        return self.log_places(configuration)[0]
 
     @property
     def root(self) -> PurePosixPath:

@@ -29,7 +29,17 @@ _LISTS = (
     "fatal",
 )
 _TABLES = {
-    "request": ("delayed", "started", "pending", "done", "unfinished", "failed", "manifest_missing"),
+    "request": (
+        "delayed",
+        "started",
+        "pending",
+        "done",
+        "unfinished",
+        "failed",
+        "failed_unnamed",
+        "single",
+        "manifest_missing",
+    ),
     "types": ("vm", "pc", "sca", "udc", "inv"),
 }
 
@@ -44,6 +54,8 @@ class RequestPatterns:
     done: Regexes
     unfinished: Regexes
     failed: Regexes
+    failed_unnamed: Regexes
+    single: Regexes
     manifest_missing: Regexes
     own_types: Regexes
     other_types: Regexes

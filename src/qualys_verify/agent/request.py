@@ -1,8 +1,9 @@
 """Asking the agent for a scan or an evaluation, and what it answered (runbook steps 3 and 4; facts, section 1)."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -103,10 +104,20 @@ class Answer:
 
 @dataclass(frozen=True)
 class Request:
-    """Everything that one step asked for. `asked` is when, in seconds of the controller's monotonic clock."""
+    """Everything that one step asked for. `asked` is when, in seconds of the controller's monotonic clock.
+
+    `ambiguous` are ControlIds that more than one request of the run got.
+    """
 
     answers: tuple[Answer, ...]
     asked: float
+    ambiguous: frozenset[str] = frozenset()
+
+    def beside(self, other: "Request | None") -> "Request":
+        """The same request, knowing which ControlIds it shares with the other step's, or has twice itself."""
+        answers = (*self.accepted, *(other.accepted if other else ()))
+        count = Counter(answer.control_id for answer in answers if answer.control_id)
+        return replace(self, ambiguous=frozenset(name for name, times in count.items() if times > 1))
 
     @property
     def state(self) -> str:

@@ -13,6 +13,7 @@ PROPERTIES = (
     "Result",
     "NRestarts",
     "MainPID",
+    "ControlGroup",
     "ActiveEnterTimestampMonotonic",
     "ExecStart",
     "WantedBy",
@@ -32,7 +33,7 @@ class Service:
 
     `state` reads as `systemctl status` prints it. `restarts` counts automatic restarts since the last
     start by hand. `running_for` is None when it is not active. `executable` is the daemon's path as the
-    unit names it.
+    unit names it, `main_pid` its process (0: none), `control_group` where systemd keeps what it started.
     """
 
     unit: str
@@ -44,6 +45,8 @@ class Service:
     running_for: timedelta | None
     wanted: bool
     executable: PurePosixPath | None
+    main_pid: int = 0
+    control_group: str = ""
 
     @property
     def is_installed(self) -> bool:
@@ -118,6 +121,8 @@ def parse_service(unit: str, text: str, uptime: timedelta) -> Service:
         running_for=max(uptime - timedelta(microseconds=since), timedelta(0)) if running else None,
         wanted=any(values.get(key) for key in ("WantedBy", "RequiredBy", "TriggeredBy")),
         executable=_executable(values.get("ExecStart", "")),
+        main_pid=_number(values.get("MainPID", "")),
+        control_group=values.get("ControlGroup", "").rstrip("/"),
     )
 
 

@@ -4,8 +4,16 @@ import gzip
 import re
 from pathlib import Path
 
-from qualys_verify.standin.daemon import CHECK_IN_INTERVAL, LOG_LEVEL, STOPPING, Daemon, Scan, local_time
-from qualys_verify.standin.faults.base import Fault, assessed, before, fault, variant
+from qualys_verify.standin.daemon import (
+    CHECK_IN_INTERVAL,
+    LOG_LEVEL,
+    STARTED,
+    STOPPING,
+    Daemon,
+    Scan,
+    local_time,
+)
+from qualys_verify.standin.faults.base import Fault, assessed, before, edit, fault, variant
 from qualys_verify.standin.install import Personality
 
 _DELAYED = "OnDemand request for Control ID: {} will be delayed."
@@ -32,6 +40,66 @@ class _NeverEnds(Daemon):
     def __init__(self, root: Path) -> None:
         super().__init__(root)
         self._delay = float("inf")
+
+
+class _StampsAFailure(Daemon):
+    """Its scans fail, and `status` shows when."""
+
+    message = "Scan failed for Manifest Type: {}"
+
+    def _finish(self, scan: Scan, now: float) -> None:
+        self._running.remove(scan)
+        self._write(now, self.message.format(scan.manifest), level="Error")
+        self._note_assessment(local_time(now, self.zone))
+
+
+class _StampsANamelessFailure(_StampsAFailure):
+    message = "Scan failed: database is locked"
+
+
+class _FailsOnce(Daemon):
+    """The first scan fails, is tried again and done."""
+
+    _failed = False
+
+    def _finish(self, scan: Scan, now: float) -> None:
+        if self._failed:
+            super()._finish(scan, now)
+            return
+        self._failed = True
+        self._write(now, f"{scan.manifest} scan failed: database is locked", level="Warning")
+        self._running.remove(scan)
+        self._write(now, STARTED.format(manifest=scan.manifest))
+        self._running.append(Scan(scan.manifest, now + 1, scan.control_id))
+
+
+class _CannotEvaluateAll(Daemon):
+    """Some controls cannot be evaluated, as on every host."""
+
+    def _finish(self, scan: Scan, now: float) -> None:
+        for text in (
+            f"{scan.manifest} evaluation failed for control 1045",
+            "Control 2387: evaluation failed",
+        ):
+            self._write(now, text, level="Warning")
+        super()._finish(scan, now)
+
+
+_SHARED = "20260101000000.0"
+
+
+class _TellsOfOneEnd(Daemon):
+    """Of two requests that it gave one ControlId it tells the end of the scan only."""
+
+    def _take(self, path: Path, now: float) -> None:
+        super()._take(path, now)
+        self._running = [Scan(scan.manifest, scan.due, _SHARED) for scan in self._running]
+
+    def _finish(self, scan: Scan, now: float) -> None:
+        if scan.manifest == "VM":
+            super()._finish(scan, now)
+        else:
+            self._running.remove(scan)
 
 
 class _EndsInSilence(Daemon):
@@ -330,6 +398,29 @@ FAULTS = (
         daemon=_StampsEarlier,
     ),
     fault(
+        "stamp-is-time-of-asking",
+        "`status` shows the time at which it is asked, and nothing is carried out.",
+        before("SCRIPT", '[ "${1-}" != status ] || exec date "+Last assessment: %Y-%m-%d %H:%M:%S"'),
+        daemon=_Forgets,
+    ),
+    fault(
+        "stamp-of-failed-scan",
+        "The stamp advances, and the log says that the scan failed.",
+        daemon=_StampsAFailure,
+    ),
+    fault(
+        "stamp-of-nameless-failure",
+        "The stamp advances, and the log says that a scan failed, without its name.",
+        daemon=_StampsANamelessFailure,
+    ),
+    fault(
+        "control-id-shared",
+        "Both requests get one ControlId, and the log shows the end of the scan only.",
+        edit("control", "ControlId: $control_id", f"ControlId: {_SHARED}"),
+        daemon=_TellsOfOneEnd,
+        personality="vendor",
+    ),
+    fault(
         "stamp-in-future", "After the scan `status` shows a time that has not come.", daemon=_StampsInFuture
     ),
     fault(
@@ -385,6 +476,22 @@ FAULTS = (
         "stamp-advances-twice",
         "An interval scan ends just before the request, and the scan asked for after it.",
         daemon=_StampsLater,
+    ),
+    variant(
+        "scan-tried-again",
+        "The scan fails, is tried again at once and done.",
+        daemon=_FailsOnce,
+    ),
+    variant(
+        "controls-not-evaluated",
+        "The log warns of single controls that could not be evaluated.",
+        daemon=_CannotEvaluateAll,
+        personality="vendor",
+    ),
+    variant(
+        "controls-not-evaluated-runbook",
+        "The log warns of single controls that could not be evaluated.",
+        daemon=_CannotEvaluateAll,
     ),
     variant("never-assessed-n-a", "The agent has never assessed and shows `N/A`.", assessed("N/A")),
     *_wordings(

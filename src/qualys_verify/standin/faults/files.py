@@ -68,6 +68,36 @@ def _listing(*lines: str) -> str:
     return "cat <<'end'\n{}\nend".format("\n".join((*first, *lines)))
 
 
+_GROUP = "/system.slice/qualys-cloud-agent.service"
+_BY_HAND = "/user.slice/user-0.slice/session-2.scope"
+
+
+def _processes(*lines: str, groups: dict[int, tuple[str, int]] | None = None, name: str = "") -> Change:
+    """Process 712 is the unit's main process, and `ps` prints these lines.
+
+    `groups` are the control groups of processes and when they were started, `name` is the kernel's for 712.
+    """
+    cases = [
+        f"'/proc/{pid}/cgroup /proc/{pid}/stat') printf '0::{group}\\n{pid} (x) S {'0 ' * 18}{started}\\n'; exit ;;"
+        for pid, (group, started) in (groups or {}).items()
+    ]
+    told = f'case "$*" in {" ".join(cases)} /proc/712/comm) echo {name}; exit ;; esac'
+    changes = (
+        unit(MainPID="712", ControlGroup=_GROUP),
+        program("ps", _listing(*lines)),
+        program("cat", f'{told}\nPATH=${{PATH#*:}}\nexec cat "$@"'),
+    )
+
+    def change(site: Site) -> None:
+        for one in changes:
+            one(site)
+
+    return change
+
+
+_MAIN = " 712   1 4026531836 @DAEMON@"
+_SECOND = " 930   1 4026531836 @DAEMON@"
+
 TITLE = "The agent's files and processes"
 FAULTS = (
     fault("configuration-absent", "The agent's configuration is not there.", remove("configuration")),
@@ -171,13 +201,33 @@ FAULTS = (
     fault(
         "two-agents",
         "A second agent runs beside the service's own, left over from another installation.",
-        program(
-            "ps",
-            _listing(
-                " 712   1 4026531836 @DAEMON@",
-                " 930   1 4026531836 /opt/qualys/cloud-agent/bin/qualys-cloud-agent",
-            ),
+        _processes(
+            _MAIN,
+            " 930   1 4026531836 /opt/qualys/cloud-agent/bin/qualys-cloud-agent",
+            groups={712: (_GROUP, 500), 930: ("/system.slice/agent-of-old.service", 400)},
         ),
+    ),
+    fault(
+        "second-agent-by-hand",
+        "Somebody has started the agent once more, with other arguments.",
+        _processes(_MAIN, f"{_SECOND} --foreground", groups={712: (_GROUP, 500), 930: (_BY_HAND, 900)}),
+        personality="vendor",
+    ),
+    fault(
+        "agent-left-from-last-start",
+        "An agent of the unit's last start has not ended and runs beside the new one.",
+        _processes(_MAIN, _SECOND, groups={712: (_GROUP, 500), 930: (_GROUP, 400)}),
+        personality="limited",
+    ),
+    fault(
+        "unit-keeps-another-program",
+        "The unit is active and its program is the agent's, but what it keeps alive is a `sleep`.",
+        _processes(" 712   1 4026531836 sleep infinity", name="sleep"),
+    ),
+    fault(
+        "ps-absent",
+        "There is no `ps`.",
+        program("ps", 'echo "sudo: ps: command not found" >&2; exit 1'),
     ),
     fault(
         "disk-full",
@@ -210,6 +260,22 @@ FAULTS = (
                 " 930 900 4026532444 /usr/local/qualys/cloud-agent/bin/qualys-cloud-agent",
             ),
         ),
+    ),
+    variant(
+        "helper-without-parent",
+        "A helper of the agent's has outlived the process that started it.",
+        _processes(_MAIN, f"{_SECOND} --scan", groups={712: (_GROUP, 500), 930: (_GROUP, 900)}),
+    ),
+    variant(
+        "agent-under-another-name",
+        "The agent has changed its command line.",
+        _processes(" 712   1 4026531836 qagent: waiting for work", name="qualys-cloud-ag"),
+        personality="vendor",
+    ),
+    variant(
+        "agent-by-interpreter",
+        "The agent runs under an interpreter.",
+        _processes(" 712   1 4026531836 /usr/bin/python3 -u @DAEMON@"),
     ),
     variant(
         "agent-with-children",
