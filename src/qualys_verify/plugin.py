@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Generator
 from contextlib import suppress
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -243,7 +244,8 @@ def pytest_runtest_makereport(
     if run is None or recorder is None:
         return report
     finding = finding_of(item, report, call.excinfo)
-    redact(report, run.redactor.clean)
+    about = finding.target if finding else ""
+    redact(report, partial(run.redactor.clean_about, about))
     if finding is not None:
         finding = redacted(finding, run.redactor)
         waiver = covering(run.settings.evidence.waivers, finding, run.started)

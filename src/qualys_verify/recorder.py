@@ -109,6 +109,6 @@ def redacted(finding: Finding, redactor: Redactor) -> Finding:
     return replace(
         finding,
         target=redactor.clean(finding.target),
-        observed=redactor.clean(finding.observed),
-        reason=redactor.clean(finding.reason),
+        observed=redactor.clean_about(finding.target, finding.observed),
+        reason=redactor.clean_about(finding.target, finding.reason),
     )

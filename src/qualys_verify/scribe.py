@@ -24,6 +24,7 @@ class JournalScribe:
         """Everything goes through `redactor` into `journal`."""
         self._journal = journal
         self._clean = redactor.clean
+        self._clean_about = redactor.clean_about
         self._learn = redactor.learn
 
     def learn(self, *secrets: str | None) -> None:
@@ -55,9 +56,8 @@ class JournalScribe:
 
     def reading(self, record: Record, at: datetime, text: str) -> str:
         """See Scribe."""
-        kept = self._clean(text)
-        host = self._clean(record.host)
-        self._journal.write(Reading(at, host, record.observation, record.attempt, kept))
+        kept = self._clean_about(record.host, text)
+        self._journal.write(Reading(at, self._clean(record.host), record.observation, record.attempt, kept))
         return kept
 
     def observed(self, host: str, name: str, sighting: Sighting) -> None:
@@ -72,7 +72,7 @@ class JournalScribe:
                 host=self._clean(host),
                 observation=name,
                 outcome="seen" if seen else _outcome(sighting),
-                text=self._clean(str(sighting.value if seen else sighting.reason)),
+                text=self._clean_about(host, str(sighting.value if seen else sighting.reason)),
                 took=round(sighting.took, 3),
             )
         )

@@ -76,6 +76,12 @@ def test_what_a_host_keeps_secret_is_learned(redactor):
     assert redactor.clean("id zq9-very-own, abc") == "id [redacted: agent-id], abc"
 
 
+def test_a_host_may_be_called_like_a_secret(redactor):
+    sentence = "ssh://reset-password: `sudo -n head` was refused, and token=abcdefgh"
+    cleaned = redactor.clean_about("ssh://reset-password", sentence)
+    assert cleaned == "ssh://reset-password: `sudo -n head` was refused, and token=[redacted: secret]"
+
+
 def test_addresses_only_where_it_is_asked_for():
     redactor = Redactor(load_rules(addresses=True))
     assert redactor.clean("from 10.0.0.1 and fe80::1%eth0") == (

@@ -60,6 +60,10 @@ class Redactor:
                 text = form.sub(partial(_without_secret, rule=each.id), text)
         return text
 
+    def clean_about(self, host: str, text: str) -> str:
+        """A text in which a host is named: its name may end like that of a secret (`reset-password: the login …`)."""
+        return self.clean(host).join(map(self.clean, text.split(host))) if host else self.clean(text)
+
     def clean_words(self, words: Iterable[str]) -> tuple[str, ...]:
         """The words of a command line without secrets: a word may be one by the name before it (`--password WORD`)."""
         return tuple(self._clean_word(before, word) for before, word in pairwise(("", *words)))
