@@ -78,6 +78,7 @@ def test_the_evidence_keeps_nobody_else_s_command_line():
     [
         (f"900 1 4026532999 {DAEMON}\n", ()),  # nobody is seen as process 1
         (f"900 901 - {DAEMON}\n901 900 - sh\n", (900,)),  # each other's parents, as `ps` may have read them
+        (f"900 901 - {DAEMON}\n901 902 - sh\n902 901 - sh\n", (900,)),
         (f"712 1 - {DAEMON}\n900 1 4026532999 {DAEMON}\n", (712,)),
         (f"712 1 - {DAEMON}.sh status\n", ()),
         (f"x 1 - {DAEMON}\n", ()),
@@ -96,6 +97,14 @@ def test_lines_that_are_none_of_this_hosts_daemons(listing, daemons):
 def test_what_an_interpreter_runs_is_its_first_argument(interpreter):
     for args, daemons in ((f"-x {DAEMON}", (712,)), (f"-x /opt/other {DAEMON}", ()), ("", ())):
         assert pids(f"712 1 - /bin/{interpreter} {args}\n") == daemons
+
+
+def test_agents_in_containers_are_told_apart():
+    found = parse_processes(f"1 0 4 init\n710 1 4 {DAEMON}\n900 899 9 {DAEMON}\n", 0)
+    assert [[process.pid for process in group] for group in (found.daemons, found.contained)] == [
+        [710],
+        [900],
+    ]
 
 
 @pytest.mark.parametrize("listing", ["", "ps: bad -o argument 'pidns'\n", "  PID PPID PIDNS COMMAND\n"])
@@ -228,6 +237,7 @@ def judge(listing, name="", **unit):
         (f"710 1 4 python3 {DAEMON}", ""),
         ("710 1 4 /var/usrlocal/qualys/cloud-agent/bin/qualys-cloud-agent", ""),
         (f"710 1 9 {DAEMON}", ""),  # in a container
+        (f"710 1 4 docker run qualys\n900 899 9 {DAEMON}", "docker"),
         ("710 1 4 qagent: main loop", "qualys-cloud-ag"),
         ("710 1 4 /usr/local/qualys/cloud-agent/lib/agent-main --daemon", ""),
         ("710 1 4 /bin/sh -e /usr/local/qualys/cloud-agent/bin/run", ""),

@@ -144,6 +144,7 @@ def test_processes_are_listed_as_root_and_only_the_agents_are_kept(stage, look, 
     host, script = stage({"ps": listing})
     assert [process.pid for process in look("processes", host, service=running()).daemons] == [712, 713]
     assert script.asked == ["sudo -n ps -eo pid,ppid,pidns,args"]
+    assert not any(command.startswith("cat /proc/0") for command in script.commands)
     kept = "".join(map(str, host.record.replies))
     assert str(DAEMON) in kept
     assert "hunter2" not in kept
@@ -208,7 +209,7 @@ def agent_process(stage, look, running):
 def test_an_agent_that_is_listed_needs_no_closer_look(agent_process):
     script, seen = agent_process(ONE)
     assert seen.state == "runs"
-    assert len(script.asked) == 1
+    assert [command for command in script.commands if command.startswith("cat /proc/7")] == []
 
 
 @pytest.mark.parametrize(
@@ -244,6 +245,15 @@ def test_the_configuration_and_its_hostid_are_read_as_root_and_not_shown(stage, 
     assert (seen.state, seen.provisioning, seen.hostid) == ("activated", "provisioned", UUID)
     assert script.asked == [f"sudo -n {HEAD} {path}" for path in found]
     assert UUID not in "".join(map(str, host.record.replies))
+
+
+def test_the_agents_ids_are_not_kept_from_then_on(stage, look, running):
+    text = "ActivationId=activation\nCustomerId=customer\n"
+    host, _ = stage(files(**{CONF: text, OTHER_CONF: MISSING, "/etc/qualys/hostid": UUID}))
+    told = []
+    host.keep_secret = lambda *secrets: told.extend(secrets)
+    look("installation", host, service=running())
+    assert told == ["activation", "customer", UUID]
 
 
 def test_the_second_place_counts_where_the_first_is_empty(stage, look, running):
