@@ -447,6 +447,7 @@ def test_a_day_may_be_written_as_a_number_in_a_row(text, day):
         (None, "never", [0], False),
         ("never", "2026-03-23 12:05:00", [0], True),
         ("2026-03-23 08:00:00", "2026-03-23 12:05:00", [0], True),  # it shows that it ended just now
+        ("2026-03-23 08:00:00", "2026-03-23 12:04:55", [0], True),
         ("2026-03-23 08:00:00", "2026-03-23 12:04:54", [0], False),
         ("2026-03-23 08:00", "2026-03-23 12:04", [0], False),
         ("2026-03-23 11:59:50", "2026-03-23 12:04:50", [0], True),  # as late as before
@@ -485,3 +486,8 @@ def test_a_stamp_that_moves_no_step_while_the_clock_hardly_does_stays_where_it_i
 def test_what_is_no_stamp_keeps_no_pace():
     for one, other in (("never", BEFORE), (BEFORE, "never")):
         assert not keeps_pace(reading(one), reading(other))
+
+
+@pytest.mark.parametrize("zone", ["CET", "EST", "WEST", "MSK", "WIB"])
+def test_a_zones_name_alone_is_the_targets_own(zone):
+    assert parse_stamp(f"Mon Nov  2 20:15:00 {zone} 2026").when == EVENING.replace(day=2)

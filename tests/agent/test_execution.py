@@ -363,3 +363,8 @@ def test_an_id_that_two_requests_got_is_not_enough():
     for lines, stage in (([(1, end)], Stage.UNSEEN), ([(1, end), (2, named)], Stage.DONE)):
         assert trace(asked(), log(*lines), now, PATTERNS, {ID}).stage is stage
     assert trace(asked(), log((1, end)), now, PATTERNS, {OTHER}).stage is Stage.DONE
+
+
+@pytest.mark.parametrize(("minutes", "stage"), [(-26 * 60, Stage.DONE), (-26 * 60 - 1, Stage.UNSEEN)])
+def test_an_agent_in_another_zone_may_seem_to_log_before_the_request(minutes, stage):
+    assert follow((minutes, f"Request {ID} completed")).stage is stage

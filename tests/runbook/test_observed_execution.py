@@ -184,12 +184,14 @@ def test_a_reading_that_is_missing_is_made_once_more(wait_for, missing):
 
 
 def test_a_stamp_that_cannot_be_read_again_is_not_taken_for_an_assessment(wait_for):
-    _, script, outcome = wait_for({STATUS: ["Last assessment: 2026-03-23 12:00:00", Unreachable("lost")]})
+    now = "Last assessment: 2026-03-23 12:00:00"
+    host, script, outcome = wait_for({STATUS: [now, TimedOut("30 s")]})
     with pytest.raises(
         Inconclusive, match=r"^ssh://web1: .*may be the time of asking, and could not be read"
     ):
         outcome()
     assert script.sleeps == [3] * 6
+    assert [reading.split("  ")[1] for reading in host.record.readings] == [now, *["30 s"] * 6]
 
 
 @pytest.mark.parametrize("reason", [Denied("no"), Interrupted("enough")], ids=repr)
@@ -229,8 +231,10 @@ def test_a_later_assessment_that_the_log_calls_failed_is_a_contradiction(wait_fo
 )
 def test_a_log_that_says_nothing_or_cannot_be_read_takes_nothing_from_a_stamp(wait_for, said):
     archive = {f"gzip -dc {LOG}.0.gz": "", f"{TAIL}.0": ""}
-    _, _, outcome = wait_for(archive | {STATUS: stamp(1), TAIL: said})
+    host, _, outcome = wait_for(archive | {STATUS: stamp(1), TAIL: said})
     assert outcome().state == "executed"
+    if isinstance(said, Exception):
+        assert host.record.readings[-1].endswith(f"  {said}")
 
 
 def test_an_interruption_while_the_log_is_read_ends_it(wait_for):

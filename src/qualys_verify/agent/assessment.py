@@ -226,26 +226,25 @@ def may_be_time_of_asking(reading: Reading, before: Reading | None = None) -> bo
     It lies at the target's clock, or as far behind it as the stamp `before` did. A scan that has just ended looks
     the same once: another reading tells them apart, see `keeps_pace`.
     """
-    lag, usual = _lag(reading), _lag(before) if before else None
-    if reading.stamp is None or lag is None:
+    if reading.stamp is None:
         return False
-    return lag <= _MOMENT or abs(lag - (usual or _NOTHING)) <= reading.stamp.resolution + _MOMENT
+    lag = _lag(reading.stamp, reading.clock)
+    usual = _lag(before.stamp, before.clock) if before and before.stamp else _NOTHING
+    return lag <= _MOMENT or abs(lag - usual) <= reading.stamp.resolution + _MOMENT
 
 
 def keeps_pace(one: Reading, other: Reading) -> bool:
     """Whether the stamp of a later reading has advanced just as the target's clock has."""
-    lags = _lag(one), _lag(other)
-    if one.stamp is None or other.stamp is None or lags[0] is None or lags[1] is None:
+    if one.stamp is None or other.stamp is None:
         return False
     moved = _ahead(one.stamp, one.clock, other.stamp, other.clock) > _NOTHING
-    return moved and abs(lags[0] - lags[1]) <= other.stamp.resolution + _MOMENT
+    slip = abs(_lag(one.stamp, one.clock) - _lag(other.stamp, other.clock))
+    return moved and slip <= other.stamp.resolution + _MOMENT
 
 
-def _lag(reading: Reading) -> timedelta | None:
-    """How far the stamp lies from the clock that it was read with, in the zone that puts it nearest."""
-    if reading.stamp is None:
-        return None
-    return min(abs(reading.clock.now - at) for at in _instants(reading.stamp.when, reading.clock))
+def _lag(stamp: Stamp, clock: HostClock) -> timedelta:
+    """How far a stamp lies from the clock that it was read with, in the zone that puts it nearest."""
+    return min(abs(clock.now - instant) for instant in _instants(stamp.when, clock))
 
 
 def _ahead(one: Stamp, clock: HostClock, other: Stamp, clock_of_other: HostClock) -> timedelta:
@@ -253,8 +252,7 @@ def _ahead(one: Stamp, clock: HostClock, other: Stamp, clock_of_other: HostClock
 
     Two readings of the same local time are the same assessment, even when clocks were put back in between.
     """
-    naive = one.when.tzinfo is None and other.when.tzinfo is None
-    if naive and one.when == other.when:
+    if one.when == other.when:
         return _NOTHING
     return clock_of_other.instant(other.when) - clock.instant(one.when)
 
