@@ -259,7 +259,9 @@ def test_evidence_is_signed(run, standin, tmp_path):
     ran = run(*standin("runbook").arguments, "-k", "unit_exists", f"--sign-key={tmp_path}/key")
     assert holds(evidence(ran), f"--allowed-signers={tmp_path}/signers", "--identity=ops@example")
     command = re.search(r"ssh-keygen -Y verify.*", (evidence(ran) / "VERIFY.md").read_text())[0]
-    command = command.replace("allowed_signers", f"{tmp_path}/signers").replace("-I name", "-I ops@example")
+    command = command.replace("../allowed_signers", f"{tmp_path}/signers").replace(
+        "-I name", "-I ops@example"
+    )
     checked = subprocess.run(["/bin/sh", "-c", command], cwd=evidence(ran), capture_output=True, check=False)
     assert b"Good" in checked.stdout
 

@@ -20,28 +20,41 @@ Nothing of the suite that made it is needed for the first two commands; run them
 
        sha256sum -c {digests.NAME}
 
-   A file that `{digests.NAME}` does not name, except itself and its signature, was put here afterwards.
+   A file that `{digests.NAME}` does not name, except itself and its signature, was put here afterwards: `find . ! -type d | wc -l`
+   counts one more than `wc -l < {digests.NAME}`, or two more where there is a signature.
 
 2. Who vouches for it? Only if there is a `{digests.SIGNATURE}`: without one, whoever can write here can have changed
-   everything. `allowed_signers` is a file of your own, with the signer's public key as you got it from the signer and
-   not from this folder, one line: `name ssh-ed25519 AAAA…`
+   everything. `allowed_signers` is a file of your own, outside this folder, with the signer's public key as you got it
+   from the signer and not from here, one line: `name ssh-ed25519 AAAA…`
 
-       ssh-keygen -Y verify -f allowed_signers -I name -n {signature.NAMESPACE} -s {digests.SIGNATURE} < {digests.NAME}
+       ssh-keygen -Y verify -f ../allowed_signers -I name -n {signature.NAMESPACE} -s {digests.SIGNATURE} < {digests.NAME}
 
 3. Do the verdicts follow from what was recorded? This derives them anew from `{journal.NAME}`, follows its chain, and
-   compares; `--at` asks whether it is still to be relied on at a date.
+   compares; `--at` asks whether it is still to be relied on at a date. Leave `--allowed-signers` out where there is no
+   `{digests.SIGNATURE}`.
 
-       qualys-verify verify . --allowed-signers allowed_signers --at 2026-12-31
+       qualys-verify verify . --allowed-signers ../allowed_signers --at "$(date -u +%F)"
 
 ## Without any of our tools
 
-* The chain: each line of `{journal.NAME}` carries the SHA-256 of the line before it, without its end, as `previous`; the
-  first carries 64 zeros. `sed -n 1p {journal.NAME} | tr -d '\\n' | sha256sum` is what line 2 carries. The digest of the last line
-  stands in `{run_json.NAME}` as `journal.head`.
+* The chain: each line of `{journal.NAME}` begins with its number and the SHA-256 of the line before it, without its end, as
+  `previous`; the first carries 64 zeros. This follows it, and ends with what stands in `{run_json.NAME}` as `journal.head`:
+
+       number=0 previous=$(printf %064d 0)
+       while IFS= read -r line; do
+           case $line in
+               "{{\\"number\\":$number,\\"previous\\":\\"$previous\\","*) ;;
+               *) echo "line $((number + 1)) does not follow" ;;
+           esac
+           previous=$(printf %s "$line" | sha256sum | cut -c1-64) number=$((number + 1))
+       done < {journal.NAME}
+       echo "$previous"; grep '"head"' {run_json.NAME}
+
 * The counts: every verdict is a line of kind `judged`: `grep -c '"verdict":"non-compliant"' {journal.NAME}`. What stands in
   the line of kind `planned` and was never judged counts as inconclusive.
-* The host: `sha256sum` of the agent's id, the host key's fingerprint and the machine-id in `{run_json.NAME}` are those of the
-  host itself (`ssh-keyscan`, `/etc/machine-id`).
+* The host: its name, `machine-id` and (over SSH) `host key` in `{run_json.NAME}`, `hosts[].identity`, are those that the host
+  itself shows: `hostname -f`, `cat /etc/machine-id`, `ssh-keyscan HOST | ssh-keygen -lf -`. The agent's id is there as its
+  SHA-256: `printf %s "$(cat /etc/qualys/hostid)" | sha256sum`.
 * The time, only if there is a `{signature.TIMESTAMP}`: it is over `{signature.STAMPED}`, which holds the digests of all other files.
   `openssl ts -verify -data {signature.STAMPED} -in {signature.TIMESTAMP} -CAfile authority.pem`
 
