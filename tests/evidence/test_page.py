@@ -71,8 +71,8 @@ def test_the_sentence_on_top_says_verdict_coverage_and_what_the_exit_status_mean
     assert text_of(page, "verdict") == "non-compliant"
     assert text_of(page, "sentence") == (
         "The run is complete and ended with exit status 1: something is non-compliant. Of 3 hosts expected, 2 were "
-        "assessed (1 of them in part); 9 of 15 checks were seen and judged, 6 could not be, 1 of them because the run "
-        "ended first."
+        "assessed (1 of them in part); 8 of 15 checks were seen and judged, 1 did not apply, 6 could not be, 1 of them "
+        "because the run ended first."
     )
     assert 'class="banner"' not in page
 

@@ -58,6 +58,7 @@ def render_page(
         is_red_elsewhere=result.run.exit_status == 1 and not result.verdicts.get(Verdict.NON_COMPLIANT),
         unreached=result.coverage.expected - result.coverage.assessed,
         command=shlex.join(result.run.command),
+        first_only=" (first run)" if result.run.parts else "",
         verdicts=list(Verdict),
         matrix=_matrix(result, grid(findings)),
         block=_BLOCK if len(result.hosts) > _ROOMY else len(result.hosts) or 1,
@@ -121,13 +122,18 @@ def _standing(run: Run) -> Standing:
 
 @dataclass(frozen=True)
 class HostCoverage:
-    """How many of the expected hosts could be judged: wholly, in part, not at all; and how many checks."""
+    """How many of the expected hosts could be judged: wholly, in part, not at all.
+
+    Of the checks, how many were `judged`, are `inapplicable`, and could not be seen.
+    """
 
     expected: int
     whole: int
     part: int
     none: int
     judged: int
+    inapplicable: int
+    unseen: int
 
     @property
     def assessed(self) -> int:
@@ -137,9 +143,16 @@ class HostCoverage:
 
 def _coverage(result: Result) -> HostCoverage:
     kinds = Counter(_covered(host) for host in result.hosts)
-    unseen = sum(item.verdict is Verdict.INCONCLUSIVE for host in result.hosts for item in host.assessments)
+    checks = Counter(item.verdict for host in result.hosts for item in host.assessments)
+    unseen, inapplicable = checks[Verdict.INCONCLUSIVE], checks[Verdict.NOT_APPLICABLE]
     return HostCoverage(
-        len(result.hosts), kinds["whole"], kinds["part"], kinds["none"], result.coverage.expected - unseen
+        expected=len(result.hosts),
+        whole=kinds["whole"],
+        part=kinds["part"],
+        none=kinds["none"],
+        judged=result.coverage.expected - unseen - inapplicable,
+        inapplicable=inapplicable,
+        unseen=unseen,
     )
 
 
