@@ -78,7 +78,11 @@ def load_waivers(path: Path) -> tuple[Waiver, ...]:
     """
     try:
         data = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise ValueError(
+            f"{path} cannot be read ({error.strerror}): name a file with [[waiver]] tables"
+        ) from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ValueError(f"{path} cannot be used: {error}") from error
     tables = data.pop("waiver", [])
     if data or not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):

@@ -88,6 +88,11 @@ def test_a_malformed_waiver_is_one_sentence(tmp_path, old, new, said):
     assert "\n" not in str(error.value)
 
 
+def test_a_file_that_is_not_there_is_said_in_words(tmp_path):
+    with pytest.raises(ValueError, match=r"cannot be read \(No such file or directory\): name a file"):
+        load_waivers(tmp_path / "waivers.toml")
+
+
 def test_an_id_is_used_once(tmp_path):
     with pytest.raises(ValueError, match="W-1 is there twice"):
         load(tmp_path, WHOLE + WHOLE)
