@@ -86,6 +86,11 @@ def test_one_reason_stands_for_all_steps_that_it_kept_from_being_seen():
     assert (problem.observed, problem.remedy) == ("the host cannot be reached", "")
 
 
+def test_a_reason_does_not_begin_with_the_host_that_is_named_beside_it():
+    (problem,) = problems([finding("web1", "3", UNSEEN, reason="web1: the log is silent")])
+    assert problem.observed == "the log is silent"
+
+
 def test_a_host_is_not_the_beginning_of_another():
     reason = "ssh://web1 is the same machine as ssh://web10 (ssh://web1.example.org, ssh://web1:22), not ssh://web1."
     (problem,) = problems([finding("ssh://web1", "3", UNSEEN, reason=reason)])

@@ -42,4 +42,5 @@ def test_each_reason_is_named(arguments, says):
 
 
 def test_a_host_without_an_agent_has_other_problems():
-    assert reasons(test_unit_exists=Verdict.NON_COMPLIANT, types=()) == []
+    for verdict in (Verdict.NON_COMPLIANT, Verdict.WAIVED):
+        assert reasons(test_unit_exists=verdict, types=()) == []

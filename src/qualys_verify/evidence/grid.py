@@ -97,7 +97,8 @@ def _said(finding: Finding) -> str:
     """What was observed, or why nothing was, as it reads for any host."""
     text = finding.observed if finding.verdict is Verdict.NON_COMPLIANT else finding.reason
     # `web1` is not the beginning of `web10`.
-    return re.sub(rf"{re.escape(finding.target)}(?![\w-]|[.:]\w)", "the host", text)
+    for_any = re.sub(rf"{re.escape(finding.target)}(?![\w-]|[.:]\w)", "the host", text)
+    return for_any.removeprefix("the host: ")
 
 
 def _problem(members: list[Finding]) -> Problem:

@@ -34,7 +34,7 @@ def still_open(
         verdicts.setdefault(finding.target, {})[finding.test] = finding.verdict
     found: dict[str, list[str]] = {}
     for host, tests in verdicts.items():
-        if tests.get(_INSTALLED) is not Verdict.NON_COMPLIANT:
+        if tests.get(_INSTALLED) not in {Verdict.NON_COMPLIANT, Verdict.WAIVED}:
             for sentence in _reasons(tests, reboots.get(host, ""), types):
                 found.setdefault(sentence, []).append(host)
     return tuple(OpenReason(sentence, tuple(hosts)) for sentence, hosts in found.items())
