@@ -20,6 +20,7 @@ from qualys_verify.evidence.merge import Prefer, merge
 from qualys_verify.evidence.result import Result
 from qualys_verify.evidence.run_json import read_result, schema
 from qualys_verify.evidence.signature import try_key
+from qualys_verify.evidence.terminal import for_encoding
 from qualys_verify.evidence.verify import Trust, check, counted
 
 # Its parsers are of the caller's own class.
@@ -146,8 +147,9 @@ def _refusing(command: Callable[[argparse.Namespace], int]) -> Callable[[argpars
 def run_verify(parsed: argparse.Namespace) -> int:
     """`qualys-verify verify BUNDLE`."""
     folder: Path = parsed.bundle
-    if not (folder / journal_file.NAME).is_file():
-        raise ValueError(f"{folder} holds no evidence: name a run's folder, such as reports/latest")
+    _refuse_what_is_no_evidence(folder)
+    if parsed.identity and not parsed.allowed_signers:
+        raise ValueError("--identity is looked up in --allowed-signers: name that file, too")
     checked = check(folder, Trust(parsed.allowed_signers, parsed.identity, parsed.timestamp_ca), parsed.at)
     if checked.result:
         _say(_told(checked.result))
@@ -155,15 +157,25 @@ def run_verify(parsed: argparse.Namespace) -> int:
         _say(f"- {note}")
     for problem in checked.problems:
         _say(f"✘ {problem}")
+    if not (folder / digests.NAME).is_file():
+        _say(
+            f"- a run that was killed leaves its journal alone: `qualys-verify render {folder}` makes the rest"
+        )
     _say("The evidence does NOT hold." if checked.problems else "✔ The evidence holds.")
     return 1 if checked.problems else 0
 
 
+def _refuse_what_is_no_evidence(folder: Path) -> None:
+    if not (folder / journal_file.NAME).is_file():
+        raise ValueError(f"{folder} holds no evidence: name a run's folder, such as reports/latest")
+
+
 def _told(result: Result) -> str:
     run = result.run
+    ended = "incomplete" if run.exit_status is None else f"exit status {run.exit_status}"
     return (
         f"run {run.id} of {run.started:%Y-%m-%d %H:%M} UTC by {run.user or 'somebody'} on {run.controller}, "
-        f"{result.coverage.hosts} hosts: {counted(result)}; exit status {run.exit_status}; "
+        f"{result.coverage.hosts} hosts: {counted(result)}; {ended}; "
         f"valid until {run.expires:%Y-%m-%d %H:%M} UTC"
     )
 
@@ -217,6 +229,7 @@ def run_compare(parsed: argparse.Namespace) -> int:
 def run_render(parsed: argparse.Namespace) -> int:
     """`qualys-verify render BUNDLE --to FORMAT`."""
     folder: Path = parsed.bundle
+    _refuse_what_is_no_evidence(folder)
     names = parsed.to or ["all"]
     if "all" in names:
         if (folder / digests.SIGNATURE).exists() and not parsed.sign_key:
@@ -240,5 +253,4 @@ def print_schema(_: argparse.Namespace) -> int:
 
 
 def _say(text: str) -> None:
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    sys.stdout.write(text.encode(encoding, "replace").decode(encoding) + "\n")
+    sys.stdout.write(for_encoding(text, getattr(sys.stdout, "encoding", None)) + "\n")

@@ -41,6 +41,7 @@ def test_what_cannot_be_meant_is_a_usage_error_in_one_line(tmp_path, bundle, cap
         ["compare", str(tmp_path / "nowhere"), str(bundle)],
         ["render", str(tmp_path / "nowhere")],
         ["render", str(bundle)],  # it is signed
+        ["verify", str(bundle), "--identity=ops@example"],  # by whose word?
         ["merge", str(bundle), str(bundle), f"--to={tmp_path}/to"],
         ["merge", str(bundle), f"--to={bundle}"],
     ):
@@ -53,7 +54,10 @@ def test_a_run_that_was_killed_is_rendered_and_says_so(tmp_path, capsys):
     folder = tmp_path / "killed"
     folder.mkdir()
     (folder / "journal.jsonl").write_bytes(sample.journal(sample.events()[:6])[:-9])
+    assert main(["verify", str(folder)]) == 1
+    assert f"`qualys-verify render {folder}`" in said(capsys)
     assert main(["render", str(folder)]) == 0
+    assert "incomplete" in said(capsys)
     told = json.loads((folder / "run.json").read_text())
     assert told["run"]["ended"] is None
     assert told["verdicts"]["inconclusive"] == 15

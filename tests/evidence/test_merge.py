@@ -36,7 +36,7 @@ def test_what_was_in_each_is_in_the_whole():
 
 
 def test_a_host_in_two_runs_is_a_conflict():
-    with pytest.raises(ValueError, match=r"ssh://web1 and 2 more is in the runs aaaa and bbbb.*--prefer"):
+    with pytest.raises(ValueError, match=r"ssh://web1 and 2 more are in the runs aaaa and bbbb.*--prefer"):
         merged(run("aaaa", ONE), run("bbbb", ONE))
 
 

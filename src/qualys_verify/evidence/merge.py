@@ -67,8 +67,9 @@ def _owners(
     twice = [host for host, runs in holders.items() if len(runs) > 1]
     if twice and prefer is None:
         more = f" and {len(twice) - 1} more" if len(twice) > 1 else ""
+        verb = "are" if more else "is"
         raise ValueError(
-            f"{twice[0]}{more} is in the runs {' and '.join(holders[twice[0]])}: say which one counts with "
+            f"{twice[0]}{more} {verb} in the runs {' and '.join(holders[twice[0]])}: say which one counts with "
             f"--prefer={'|'.join(Prefer)}"
         )
     match prefer:

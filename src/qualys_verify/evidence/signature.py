@@ -189,6 +189,7 @@ def _run_bytes(argv: Sequence[str], what: str, mend: str, stdin: bytes = b"") ->
     except (OSError, subprocess.SubprocessError) as error:
         raise SealError(f"{what}: {argv[0]} cannot be run ({error})") from error
     if done.returncode:
-        said = " ".join((done.stderr or done.stdout).decode("utf-8", "replace").split())[-200:]
+        printed = (done.stderr or done.stdout).decode("utf-8", "replace")
+        said = " ".join(printed.replace("Enter passphrase: ", "").split())[-200:]
         raise SealError(f"{what} ({said}): {mend}")
     return done.stdout
