@@ -30,6 +30,8 @@ _OF_SUDOERS = (
     "cputhrottle",
     "command-timeout",
 )
+# This command has imported plugins of pytest before pytest could; none of them asserts anything.
+_QUIET = ("-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning")
 
 
 def runbook() -> Path:
@@ -104,7 +106,7 @@ def _type(option: Option) -> Callable[[str], object]:
 def run(options: Sequence[str]) -> int:
     """Run the runbook with pytest's options; reports and cache go below the current directory."""
     here, home = Path.cwd(), runbook()
-    settings = [f"--rootdir={home}", "-o", f"cache_dir={here / '.pytest_cache'}"]
+    settings = [f"--rootdir={home}", "-o", f"cache_dir={here / '.pytest_cache'}", *_QUIET]
     if configuration := _configuration(here):
         settings.append(f"--config-file={configuration}")
     return int(pytest.main([*settings, *options, str(home / "tests_agent")]))

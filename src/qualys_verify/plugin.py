@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from _pytest.terminal import TerminalReporter
 
+from qualys_verify.evidence import howto
+from qualys_verify.evidence.bundle import PAGE
 from qualys_verify.evidence.comparison_text import as_text
 from qualys_verify.evidence.pytest_html import Page, name_page
 from qualys_verify.evidence.signature import try_key
@@ -327,6 +329,8 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
     if UNSEALED in config.stash:
         terminalreporter.write_line(f"The evidence is not whole: {config.stash[UNSEALED]}", red=True)
     terminalreporter.write_line(f"Evidence: {run.folder}")
+    if sealed:
+        terminalreporter.write_line(f"  {PAGE} is its page, {howto.NAME} says how to check it")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -267,7 +267,7 @@ OPTIONS = (
         "report-dir",
         _local,
         "",
-        "where each run leaves its evidence, in a folder of its own (default: reports/ in the checkout)",
+        "where each run leaves its evidence, in a folder of its own (default: reports/ in the checkout, or outside one in the current directory)",
         "DIR",
     ),
     Option(

@@ -3,6 +3,8 @@
 import json
 import re
 import signal
+import subprocess
+import sys
 from html import unescape
 
 import pytest
@@ -266,3 +268,12 @@ def test_ctrl_c_twice_ends_as_well(start, until):
     ran = running.end()
     assert ran.status == 2
     assert ran.left_behind == []
+
+
+def test_the_command_warns_of_nothing_that_a_user_cannot_mend(tmp_path):
+    options = ("--hosts=demo://healthy", "--collect-only", "-q")
+    said = subprocess.check_output(
+        [sys.executable, "-m", "qualys_verify.cli", "run", *options], cwd=tmp_path, text=True
+    )
+    assert "test_unit_exists" in said
+    assert "Warning" not in said
