@@ -111,7 +111,7 @@ def read_journal(data: bytes) -> Chain:
     for number, text in enumerate(lines):
         try:
             line = decoder.decode(text)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise JournalError(f"line {number + 1} of the journal is no record ({error})") from error
         # Written anew and compared: a second spelling of the same record is a change, too.
         if line.number != number or line.previous != previous or encode(line) != text:
