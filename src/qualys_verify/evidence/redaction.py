@@ -52,12 +52,13 @@ class Redactor:
     def clean(self, text: str) -> str:
         """The text without secrets; and without what no file can hold (halves of surrogate pairs)."""
         text = text.encode("utf-8", "backslashreplace").decode()
-        for secret, rule in tuple(self._learned.items()):
-            if secret in text.lower():
-                text = re.sub(re.escape(secret), marker(rule), text, flags=re.IGNORECASE)
         for each in self._rules:
             for form in each.forms:
                 text = form.sub(partial(_without_secret, rule=each.id), text)
+        lower = text.lower()
+        for secret, rule in tuple(self._learned.items()):  # last: it may be a part of what a rule takes out
+            if secret in lower:
+                text = re.sub(re.escape(secret), marker(rule), text, flags=re.IGNORECASE)
         return text
 
     def clean_about(self, host: str, text: str) -> str:
@@ -91,7 +92,7 @@ def _without_secret(match: re.Match[str], rule: str) -> str:
     secrets = [name for name, value in match.groupdict().items() if value is not None]
     if not secrets:
         return marker(rule)
-    if _MARKER.search(match[secrets[0]]) or match[secrets[0]].startswith(_MARKER_START.strip()):
+    if _MARKER.fullmatch(match[secrets[0]].strip("\\")):
         return match[0]  # another rule was here before
     start, end = (position - match.start() for position in match.span(secrets[0]))
     return f"{match[0][:start]}{marker(rule)}{match[0][end:]}"
