@@ -17,6 +17,7 @@ import jinja2
 import pytest
 from markupsafe import Markup
 
+from qualys_verify.evidence import journal
 from qualys_verify.evidence.grid import LIMITS, grid, problems
 from qualys_verify.evidence.templating import environment
 from qualys_verify.verdict import Finding, Verdict
@@ -50,10 +51,17 @@ def name_page(config: pytest.Config, run: "Run") -> None:
     if not config.pluginmanager.hasplugin("html"):
         return
     config.option.self_contained_html = True
-    for option, path in (("--html", config.option.htmlpath), ("--junitxml", config.option.xmlpath)):
+    for option, path in (
+        ("--html", config.option.htmlpath),
+        ("--junitxml", getattr(config.option, "xmlpath", None)),
+    ):
         if path and (Path(path).is_dir() or not _can_hold(Path(path).absolute().parent)):
             raise ValueError(
                 f"{option}={path} cannot be written: name a file in a folder that you may write to"
+            )
+        if path and any((folder / journal.NAME).exists() for folder in Path(path).absolute().parents):
+            raise ValueError(
+                f"{option}={path} lies in the evidence of an earlier run, which would not hold any more: name another folder"
             )
     if not config.option.htmlpath and len(run.targets) <= MOST_HOSTS:
         run.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # pytest-html would let everybody read it
