@@ -9,7 +9,6 @@ import msgspec
 
 from qualys_verify.evidence.events import FORMAT, AnyEvent, Merged, Part, Planned, Started
 from qualys_verify.evidence.journal import Chain, of_kind
-from qualys_verify.waivers import Waiver
 
 
 class Prefer(StrEnum):
@@ -47,10 +46,10 @@ def merge(chains: Sequence[Chain], prefer: Prefer | None, at: datetime | None = 
 
 def _refuse_contradicting_waivers(starts: Sequence[Started]) -> None:
     """One id must mean one waiver: the merged evidence would name the wrong approver for what another one covers."""
-    seen: dict[str, tuple[str, Waiver]] = {}
+    seen = {waiver.id: (start.run, waiver) for start in reversed(starts) for waiver in start.waivers}
     for start in starts:
         for waiver in start.waivers:
-            run, known = seen.setdefault(waiver.id, (start.run, waiver))
+            run, known = seen[waiver.id]
             if known != waiver:
                 raise ValueError(
                     f"the waiver {waiver.id} is not the same in the runs {run} and {start.run}: give each an id of its own"

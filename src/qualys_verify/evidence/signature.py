@@ -133,16 +133,20 @@ def stamp(folder: Path, url: str) -> None:
     try:
         path.write_bytes(token)
         path.chmod(0o600)
-        said = _run(
-            ["openssl", "ts", "-reply", "-in", str(path), "-text"],
-            f"what {url} answered is no time stamp",
-            "name another --timestamp-url",
-        )
-        if "Status: Granted" not in said:
-            raise SealError(f"no time stamp for {folder.name}: {url} did not grant it")
+        _refuse_what_is_no_stamp(path, url)
     except (OSError, SealError):
         path.unlink(missing_ok=True)
         raise
+
+
+def _refuse_what_is_no_stamp(path: Path, url: str) -> None:
+    said = _run(
+        ["openssl", "ts", "-reply", "-in", str(path), "-text"],
+        f"what {url} answered is no time stamp",
+        "name another --timestamp-url",
+    )
+    if "Status: Granted" not in said:
+        raise SealError(f"no time stamp for {path.parent.name}: {url} did not grant it")
 
 
 def _answer(request: urllib.request.Request) -> bytes:
