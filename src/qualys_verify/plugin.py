@@ -266,7 +266,11 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
     """
     recorder = session.config.stash.get(RECORDER, None)
     if recorder is not None:
-        _settle_status(session, recorder, exitstatus)
+        try:
+            _settle_status(session, recorder, exitstatus)
+        except OSError as error:
+            session.config.stash[UNSEALED] = f"the journal cannot be written ({error.strerror})"
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
     return (yield)
 
 

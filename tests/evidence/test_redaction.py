@@ -171,3 +171,18 @@ def test_no_line_is_too_long_for_the_rules(piece):
     text, started = piece * (128 * 1024 // len(piece)), time.process_time()
     redactor.clean(text)
     assert time.process_time() - started < 0.5
+
+
+def test_of_a_value_whose_name_tells_nothing_is_left(redactor):
+    assert redactor.clean_value("deploy_password", "hunter2 and hunter3") == "[redacted: secret]"
+    assert redactor.clean_value("secretkey", "hunter2") == "[redacted: secret]"
+    assert redactor.clean_value("place", "Basel, and more") == "Basel, and more"
+    words = ("pytest", "--password=hunter2 hunter3", "--token", "hunter2 hunter3", "-k", "not trigger")
+    assert redactor.clean_words(words) == (
+        "pytest",
+        "--password=[redacted: secret]",
+        "--token",
+        "[redacted: secret]",
+        "-k",
+        "not trigger",
+    )

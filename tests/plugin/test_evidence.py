@@ -4,6 +4,7 @@ import functools
 import http.server
 import json
 import re
+import resource
 import shutil
 import subprocess
 import threading
@@ -413,3 +414,28 @@ def test_nothing_is_written_into_the_evidence_of_an_earlier_run(run, demo, optio
     assert ran.status == 4
     assert "the evidence of an earlier run" in ran.err
     assert holds(evidence(demo))
+
+
+@pytest.mark.parametrize("kibibytes", [2, 12, 30], ids=["at its beginning", "in its midst", "at its end"])
+def test_a_run_whose_disk_is_full_does_not_end_well_and_says_why(start, kibibytes):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (kibibytes * 1024, hard))
+    try:
+        running = start(f"--hosts={UNREACHABLE}", "-p", "no:html", "-o", "addopts=")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    ran = running.end()
+    assert ran.status == 3, ran.out
+    assert "File too large" in ran.out
+    assert not list((ran.folder / "reports").glob("*/.*"))
+
+
+def test_metadata_whose_name_tells_is_taken_out_whole(run):
+    ran = run(
+        f"--hosts={UNREACHABLE}",
+        *("-vv", "-k", "unit_exists", "--metadata", "secretkey", "m3ta-Passw0rd"),
+        '--metadata-from-json={"password":"m3ta-Passw0rd m0re-Passw0rd","a":{"token":"d33p-Passw0rd"}}',
+    )
+    kept = [path for path in ran.folder.rglob("*") if path.is_file() and "cache" not in path.parts]
+    texts = {path.name: path.read_text(errors="replace") for path in kept} | {"terminal": ran.out + ran.err}
+    assert [name for name, text in texts.items() if "Passw0rd" in text] == []
