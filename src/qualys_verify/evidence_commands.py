@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TextIO, TypeAlias
 
 import pytest
 
@@ -17,6 +17,7 @@ from qualys_verify.evidence.bundle import FORMATS, Seal
 from qualys_verify.evidence.compare import compare
 from qualys_verify.evidence.journal import write_journal
 from qualys_verify.evidence.merge import Prefer, merge
+from qualys_verify.evidence.plain import one_line
 from qualys_verify.evidence.result import Result
 from qualys_verify.evidence.run_json import read_result, schema
 from qualys_verify.evidence.signature import try_key
@@ -133,11 +134,9 @@ def _refusing(command: Callable[[argparse.Namespace], int]) -> Callable[[argpars
         try:
             return command(parsed)
         except OSError as error:
-            sys.stderr.write(
-                f"qualys-verify: {error.filename or 'the evidence'}: {error.strerror or error}\n"
-            )
-        except ValueError as error:
-            sys.stderr.write(f"qualys-verify: {error}\n")
+            _say(f"qualys-verify: {error.filename or 'the evidence'}: {error.strerror or error}", sys.stderr)
+        except (ValueError, OverflowError) as error:
+            _say(f"qualys-verify: {error}", sys.stderr)
         return _USAGE
 
     return run
@@ -240,6 +239,7 @@ def run_render(parsed: argparse.Namespace) -> int:
         result = bundle.complete(folder, Seal(parsed.sign_key))
         _say(f"{_told(result)}: {folder}")
         return 0
+    bundle.refuse_what_is_no_file(folder)
     for name, content in bundle.rendered(bundle.read_chain(folder), names):
         bundle.write(folder / name, content)
         _say(str(folder / name))
@@ -252,5 +252,7 @@ def print_schema(_: argparse.Namespace) -> int:
     return 0
 
 
-def _say(text: str) -> None:
-    sys.stdout.write(for_encoding(text, getattr(sys.stdout, "encoding", None)) + "\n")
+def _say(text: str, stream: TextIO | None = None) -> None:
+    """A line for the terminal: what a stranger's bundle says can neither steer it nor pass for a line of ours."""
+    stream = stream or sys.stdout
+    stream.write(for_encoding(one_line(text), getattr(stream, "encoding", None)) + "\n")

@@ -18,6 +18,7 @@ from qualys_verify.evidence import howto
 from qualys_verify.evidence.bundle import PAGE
 from qualys_verify.evidence.comparison_text import as_text
 from qualys_verify.evidence.pytest_html import Page, name_page
+from qualys_verify.evidence.redaction import Redactor, load_rules
 from qualys_verify.evidence.signature import try_key
 from qualys_verify.evidence.terminal import Look, for_encoding, render
 from qualys_verify.findings import annotate, finding_of, missed, redact, target_of, waive
@@ -69,7 +70,7 @@ def pytest_configure(config: pytest.Config) -> None:
             _check_evidence(run)
             name_page(config, run)
     except ValueError as error:
-        raise pytest.UsageError(str(error)) from error
+        raise pytest.UsageError(Redactor(load_rules()).clean(str(error))) from error
     findings: dict[str, Finding] = {}
     config.stash[RUN], config.stash[FLEET], config.stash[FINDINGS] = run, run.fleet, findings
     if getattr(config.option, "htmlpath", None):
@@ -267,7 +268,11 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
     """
     recorder = session.config.stash.get(RECORDER, None)
     if recorder is not None:
-        _settle_status(session, recorder, exitstatus)
+        try:
+            _settle_status(session, recorder, exitstatus)
+        except OSError as error:
+            session.config.stash[UNSEALED] = f"the journal cannot be written ({error.strerror})"
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
     return (yield)
 
 
@@ -299,7 +304,7 @@ class Sealing:
             try:
                 session.config.stash[SEALED] = recorder.seal()
             except (OSError, ValueError) as error:
-                session.config.stash[UNSEALED] = str(error)
+                session.config.stash[UNSEALED] = session.config.stash[RUN].redactor.clean(str(error))
                 session.exitstatus = session.exitstatus or pytest.ExitCode.INTERNAL_ERROR
         return done
 

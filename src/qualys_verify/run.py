@@ -57,6 +57,7 @@ class Run:
         self._demo: Demo | None = None
         if selection.demo:
             self.targets += _demo_targets(selection.demo)
+        self.targets = _named(self.targets, self.redactor, self.id)
         # Short: a control socket's path may have 104 characters at most.
         self._ssh = SshSettings(
             Path(),
@@ -156,6 +157,19 @@ class Run:
             poll_interval=self.settings.poll_interval or min(15.0, max(0.5, delay / 4)),
             poll_timeout=self.settings.poll_timeout or 3 * delay + 10,
         )
+
+
+def _named(targets: Sequence[Target], redactor: Redactor, run: str) -> tuple[Target, ...]:
+    """The targets under names that evidence may show.
+
+    Two hosts whose names differ only in what is taken out must not become one, here or when runs are merged or compared:
+    they get the run's id and a number.
+    """
+    shown = (redactor.clean(target.id) for target in targets)
+    return tuple(
+        target if name == target.id else replace(target, id=f"{name} ({run}-{number})")
+        for number, (target, name) in enumerate(zip(targets, shown, strict=True), 1)
+    )
 
 
 def _short_directory() -> Path:

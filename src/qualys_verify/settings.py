@@ -12,7 +12,7 @@ from qualys_verify.agent.layout import UNIT, Layout
 from qualys_verify.agent.patterns import Patterns, load_patterns
 from qualys_verify.agent.request import THROTTLE_RANGE, ScanType
 from qualys_verify.evidence.bundle import Seal
-from qualys_verify.evidence.redaction import Rule, load_rules
+from qualys_verify.evidence.redaction import Redactor, Rule, load_rules
 from qualys_verify.evidence.result import Result
 from qualys_verify.evidence.run_json import read_result
 from qualys_verify.targets import EXAMPLE, local_path
@@ -381,7 +381,7 @@ def _evidence_settings(config: "pytest.Config") -> EvidenceSettings:
     except ValueError as error:
         raise ValueError(f"--redaction: {error}") from error
     return EvidenceSettings(
-        waivers=_value(config, "waivers"),
+        waivers=tuple(waiver.cleaned(Redactor(redaction).clean) for waiver in _value(config, "waivers")),
         redaction=redaction,
         seal=Seal(_value(config, "sign-key"), _value(config, "timestamp-url")),
         valid_for=_value(config, "valid-for"),

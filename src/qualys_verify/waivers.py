@@ -6,7 +6,7 @@ says so itself (`covers`).
 """
 
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -44,6 +44,12 @@ class Waiver(msgspec.Struct, frozen=True):
         return (test == self.check if self.check else step == self.step) and any(
             fnmatchcase(name, pattern) for name in names for pattern in self.hosts
         )
+
+    def cleaned(self, clean: Callable[[str], str]) -> "Waiver":
+        """Without secrets; what took one out of a pattern for hosts is no pattern itself."""
+        texts = {key: clean(getattr(self, key)) for key in ("id", "reason", "approver", "ticket", "risk")}
+        hosts = tuple(clean(host).replace("[redacted: ", "[[]redacted: ") for host in self.hosts)
+        return msgspec.structs.replace(self, hosts=hosts, **texts)
 
     def is_in_force(self, at: datetime) -> bool:
         """Whether it counts at this instant."""
@@ -100,10 +106,10 @@ def _waiver(path: Path, number: int, table: Mapping[str, object]) -> Waiver:
         raise ValueError(
             f"{name} has the unknown key {unknown[0]!r}: a waiver has {', '.join(sorted(known))}"
         )
-    missing = [key for key in _NEEDED if not table.get(key)]
+    missing = [key for key in _NEEDED if not _says_something(table.get(key))]
     if missing:
         raise ValueError(f"{name} has no {missing[0]}: nobody can check a waiver without it")
-    if ("step" in table) == ("check" in table):
+    if _says_something(table.get("step")) == _says_something(table.get("check")):
         raise ValueError(f"{name} needs either a step, such as '2.2', or a check, such as 'test_unit_exists'")
     effective, expires = (_instant(name, key, table[key]) for key in ("effective", "expires"))
     if effective >= expires:
@@ -121,6 +127,13 @@ def _waiver(path: Path, number: int, table: Mapping[str, object]) -> Waiver:
             for key in ("id", "step", "check", "reason", "approver", "ticket", "risk")
         },
     )
+
+
+def _says_something(value: object) -> bool:
+    """Whether there is more than white space: a pattern of nothing, for one, would be the host without a name."""
+    if isinstance(value, list):
+        return bool(value) and all(map(_says_something, value))
+    return bool(value.strip() if isinstance(value, str) else value)
 
 
 def _text(name: str, key: str, value: object) -> str:
@@ -146,11 +159,16 @@ def _instant(name: str, key: str, value: object) -> datetime:
 
     `expires` as a date means that the waiver still counts on that day, as on a ticket or a passport.
     """
-    if isinstance(value, datetime):
-        return value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC)
-    if isinstance(value, date):
-        day = timedelta(days=1) if key == "expires" else timedelta(0)
-        return datetime.combine(value, time(), UTC) + day
+    try:
+        if isinstance(value, datetime):
+            return value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC)
+        if isinstance(value, date):
+            day = timedelta(days=1) if key == "expires" else timedelta(0)
+            return datetime.combine(value, time(), UTC) + day
+    except OverflowError:
+        raise ValueError(
+            f"{name}: {key} is no date that a calendar has: every waiver comes to its end"
+        ) from None
     raise ValueError(f"{name}: {key} is a date such as 2026-01-31, without quotes, not {value!r}")
 
 

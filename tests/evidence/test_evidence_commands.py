@@ -1,6 +1,7 @@
 """The commands as a user calls them."""
 
 import json
+import shutil
 
 import pytest
 
@@ -102,3 +103,48 @@ def test_compare_writes_what_it_is_asked_for(make, tmp_path, capsys):
 def test_the_schema_is_printed(capsys):
     assert main(["schema"]) == 0
     assert json.loads(said(capsys))["$id"] == "urn:qualys-verify:run:1.0"
+
+
+HOSTILE = "x\x1b[31mred\x9b2J\n✔ The evidence holds.\u202e"
+
+
+def test_a_strangers_bundle_can_neither_steer_the_terminal_nor_speak_for_us(make, capsys):
+    _, *rest = sample.events()
+    folder = make("hostile", [sample.started(user=HOSTILE, controller=HOSTILE), *rest])
+    (folder / "extra\x1b[2J").write_text("")
+    assert main(["verify", str(folder)]) == 1
+    out = said(capsys)
+    assert not {"\x1b", "\x9b", "\u202e"} & set(out)
+    assert "✔ The evidence holds." not in out.splitlines()
+
+
+def test_a_strangers_hosts_cannot_steer_the_terminal_that_compares_them(make, capsys):
+    old = make("old", sample.events(TWO))
+    new = make("new", sample.events((HOSTILE, *TWO[1:])))
+    for output in ([], ["--json=-"]):
+        assert main(["compare", str(old), str(new), *output]) == 6
+        out = said(capsys)
+        assert not {"\x1b", "\x9b", "\u202e"} & set(out)
+        assert "✔ The evidence holds." not in out.splitlines()
+
+
+@pytest.mark.parametrize("formats", [[], ["--to=html"]])
+@pytest.mark.parametrize("link", [".report.html.part", "transcripts"])
+def test_rendering_a_strangers_bundle_writes_nowhere_else(bundle, tmp_path, formats, link, capsys):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (bundle / "SHA256SUMS.sig").unlink()
+    if link == "transcripts":
+        shutil.rmtree(bundle / link)
+        (bundle / link).symlink_to(elsewhere)
+    else:
+        (elsewhere / "precious").write_text("precious")
+        (bundle / link).symlink_to(elsewhere / "precious")
+    assert main(["render", str(bundle), *formats]) == 4
+    assert "is no file" in said(capsys)
+    assert [path.read_text() for path in elsewhere.iterdir()] in ([], ["precious"])
+
+
+def test_who_must_have_signed_cannot_be_asked_without_whose_key_is_whose(bundle, capsys):
+    assert main(["verify", str(bundle), "--identity=ops@example"]) == 4
+    assert "--allowed-signers" in said(capsys)

@@ -1,5 +1,6 @@
 """The journal: what is written is read back, and a line that was changed, dropped, doubled or moved is found."""
 
+import errno
 import os
 from threading import Thread
 
@@ -95,3 +96,27 @@ def test_a_changed_byte_is_found_except_in_the_last_line(position, byte):
 def test_lines_that_were_dropped_doubled_moved_or_put_in_are_found(lines):
     with pytest.raises(JournalError, match="line"):
         read_journal(b"".join(lines))
+
+
+def test_what_a_full_disk_or_a_signal_cut_off_is_taken_off_by_the_next_record(tmp_path, monkeypatch):
+    path = tmp_path / "journal.jsonl"
+    first, second, third = sample.events()[:3]
+    real = os.write
+
+    def half(file, data):
+        real(file, data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    def whole_and_then_a_signal(file, data):
+        real(file, data)
+        raise KeyboardInterrupt
+
+    with Journal(path) as journal:
+        journal.write(first)
+        for failing, error in ((half, OSError), (whole_and_then_a_signal, KeyboardInterrupt)):
+            monkeypatch.setattr(os, "write", failing)
+            with pytest.raises(error):
+                journal.write(second)
+            monkeypatch.setattr(os, "write", real)
+        journal.write(third)
+    assert read_journal(path.read_bytes()).events == (first, third)

@@ -86,3 +86,15 @@ def test_an_interrupted_part_stays_interrupted():
     events = [*sample.events(TWO, run="bbbb")[:-1], Ended(sample.at(9), 2, "stopped")]
     whole = merged(run("aaaa", ONE), sample.chain(events))
     assert (whole.run.exit_status, whole.run.interrupted) == (2, "stopped")
+
+
+def test_one_waiver_id_for_two_waivers_is_a_conflict():
+    other = msgspec.structs.replace(sample.WAIVER, approver="Somebody Else")
+    with pytest.raises(ValueError, match=r"waiver W-1 is not the same in the runs \w+ and \w+"):
+        merge(
+            [
+                sample.chain(sample.events()),
+                sample.chain(sample.events(("ssh://a", "ssh://b", "ssh://c"), run="0ther", waivers=(other,))),
+            ],
+            None,
+        )

@@ -1,5 +1,7 @@
 """Redaction: secrets are taken out wherever they stand, and nothing else is."""
 
+import time
+
 import pytest
 
 from qualys_verify.evidence.redaction import Redactor, load_rules, markers
@@ -106,3 +108,81 @@ def test_rules_that_cannot_be_meant_are_one_sentence(tmp_path, text):
     (tmp_path / "rules.toml").write_text(text)
     with pytest.raises(ValueError, match=r"rules\.toml"):
         load_rules(tmp_path / "rules.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("ProxyPassword=hunter2", "hunter2"),
+        ("SSHPASS=hunter2", "hunter2"),
+        (f'password="hunter2 {UUID} hunter3"', "hunter"),
+        (f"password=hunter2{UUID}hunter3", "hunter"),
+        (f"https://ops:hunter2{UUID}hunter3@proxy/", "hunter"),
+        ("password='hunter2 and the end was cut off", "hunter2"),
+        ('password="hunter2\nhunter3"', "hunter"),
+        ('{"password":["hunter2"]}', "hunter2"),
+        (r"{\"password\": \"hun hunter2\"}", "hunter2"),
+        ("password%3Dhunter2%26x", "hunter2"),
+        ("Cookie: a=b; c=hunter2", "hunter2"),
+    ],
+)
+def test_a_secret_is_taken_out_whole(redactor, text, secret):
+    cleaned = redactor.clean(text)
+    assert secret not in cleaned
+    assert redactor.clean(cleaned) == cleaned
+
+
+def test_a_learned_id_within_a_secret_does_not_shield_the_rest_of_it(redactor):
+    redactor.learn("agent-id", "Zq9-Very-Own")
+    assert "hunter" not in redactor.clean("password=hunter2Zq9-Very-Ownhunter3")
+
+
+@pytest.mark.parametrize("text", ["ssh://ops@auth:2222", "ssh://my-token:22: refused", "bypass: on"])
+def test_names_that_sound_like_secrets_are_none(redactor, text):
+    assert redactor.clean(text) == text
+
+
+_LONG_LINES = (
+    *(
+        "-",
+        "_",
+        "a-",
+        "a_",
+        "--a-",
+        '"',
+        "'",
+        "\\",
+        '\\"',
+        "://",
+        "a://",
+        "a:b",
+        "f:",
+        "1.",
+        "token ",
+        "token=",
+    ),
+    *('password="', "password='", "auth:", "Basic a", "eyJaaaaaa.", "-----BEGIN ", "01234567-", "xoxb-"),
+)
+
+
+@pytest.mark.parametrize("piece", _LONG_LINES)
+def test_no_line_is_too_long_for_the_rules(piece):
+    redactor = Redactor(load_rules(addresses=True))
+    text, started = piece * (128 * 1024 // len(piece)), time.process_time()
+    redactor.clean(text)
+    assert time.process_time() - started < 0.5
+
+
+def test_of_a_value_whose_name_tells_nothing_is_left(redactor):
+    assert redactor.clean_value("deploy_password", "hunter2 and hunter3") == "[redacted: secret]"
+    assert redactor.clean_value("secretkey", "hunter2") == "[redacted: secret]"
+    assert redactor.clean_value("place", "Basel, and more") == "Basel, and more"
+    words = ("pytest", "--password=hunter2 hunter3", "--token", "hunter2 hunter3", "-k", "not trigger")
+    assert redactor.clean_words(words) == (
+        "pytest",
+        "--password=[redacted: secret]",
+        "--token",
+        "[redacted: secret]",
+        "-k",
+        "not trigger",
+    )

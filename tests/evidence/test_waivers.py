@@ -109,3 +109,23 @@ def test_an_id_is_used_once(tmp_path):
 )
 def test_a_host_is_known_by_its_name_too(host, place):
     assert place_of(host) == place
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"A. Auditor"', '" "', "has no approver"),
+        ('["web*"]', '[""]', "has no hosts"),
+        ('step = "2.2"', 'step = " "', "either a step"),
+        ("expires = 2026-03-23", "expires = 9999-12-31", "no date that a calendar has"),
+    ],
+)
+def test_a_waiver_that_says_nothing_or_never_ends_is_one_sentence(tmp_path, old, new, said):
+    with pytest.raises(ValueError, match=said):
+        load(tmp_path, WHOLE.replace(old, new))
+
+
+def test_a_pattern_without_its_secret_covers_no_other_host(tmp_path):
+    (waiver,) = load(tmp_path, WHOLE.replace('"web*"', '"10.0.0.1"'))
+    cleaned = waiver.cleaned(lambda text: text.replace("10.0.0.1", "[redacted: address]"))
+    assert not any(cleaned.concerns(f"ssh://{name}", "2.2", "test_log") for name in "redact")

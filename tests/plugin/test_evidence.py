@@ -4,6 +4,7 @@ import functools
 import http.server
 import json
 import re
+import resource
 import shutil
 import subprocess
 import threading
@@ -357,3 +358,86 @@ def test_an_authority_that_does_not_answer_is_said_and_the_run_does_not_end_well
     assert ran.status == 3
     assert "The evidence is not whole: no time stamp" in ran.out
     assert holds(evidence(ran)), "everything else is there"
+
+
+def test_hosts_that_differ_only_in_what_is_taken_out_stay_two(run):
+    ran = run("--hosts=ssh://127.0.0.1:1,ssh://127.0.0.2:1", "--redact-addresses", "-vv", "-k", "unit_exists")
+    told = json.loads((evidence(ran) / "run.json").read_text())
+    assert len({host["id"] for host in told["hosts"]}) == len(told["hosts"]) == 2
+    assert told["coverage"]["expected"] == 2
+    kept = [path for path in ran.folder.rglob("*") if path.is_file() and "cache" not in path.parts]
+    texts = {path.name: path.read_text(errors="replace") for path in kept} | {"terminal": ran.out + ran.err}
+    assert [name for name, text in texts.items() if "127.0.0." in text] == []
+    assert holds(evidence(ran))
+
+
+LEAKY_WAIVER = """
+[[waiver]]
+id = "W-1"
+hosts = ["*"]
+step = "1"
+reason = "until password=w4iver-Passw0rd is changed"
+approver = "A. Auditor"
+ticket = "CHG-17"
+effective = 2026-01-01
+expires = 2999-01-01
+risk = "low"
+covers = ["inconclusive"]
+"""
+
+
+def test_secrets_in_waivers_addresses_and_logins_are_taken_out(run, tmp_path):
+    (tmp_path / "waivers.toml").write_text(LEAKY_WAIVER)
+    ran = run(
+        f"--hosts={UNREACHABLE}",
+        f"--waivers={tmp_path}/waivers.toml",
+        "--timestamp-url=http://ops:t5a-Passw0rd@127.0.0.1:1/",
+        *("-rA", "-vv", "-k", "unit_exists"),
+        LOGNAME=b"ops\xff token=l0gin-Passw0rd",
+    )
+    assert ran.status == 3
+    kept = [path for path in ran.folder.rglob("*") if path.is_file() and "cache" not in path.parts]
+    for text in (ran.out, ran.err, *(path.read_text(errors="replace") for path in kept)):
+        assert "Passw0rd" not in text
+    assert "no time stamp" in ran.out
+    assert holds(evidence(ran))
+
+
+def test_a_refused_option_does_not_show_its_password(run):
+    ran = run(f"--hosts={UNREACHABLE}", "--timestamp-url=ftp://ops:t5a-Passw0rd@tsa.example/")
+    assert ran.status == 4
+    assert "--timestamp-url is the address" in ran.err
+    assert "Passw0rd" not in ran.out + ran.err
+
+
+@pytest.mark.parametrize("option", ["--html", "--junitxml"])
+def test_nothing_is_written_into_the_evidence_of_an_earlier_run(run, demo, option):
+    ran = run(f"--hosts={UNREACHABLE}", f"{option}={evidence(demo)}/more")
+    assert ran.status == 4
+    assert "the evidence of an earlier run" in ran.err
+    assert holds(evidence(demo))
+
+
+@pytest.mark.parametrize("kibibytes", [2, 12, 30], ids=["at its beginning", "in its midst", "at its end"])
+def test_a_run_whose_disk_is_full_does_not_end_well_and_says_why(start, kibibytes):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (kibibytes * 1024, hard))
+    try:
+        running = start(f"--hosts={UNREACHABLE}", "-p", "no:html", "-o", "addopts=")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    ran = running.end()
+    assert ran.status == 3, ran.out
+    assert "File too large" in ran.out
+    assert not list((ran.folder / "reports").glob("*/.*"))
+
+
+def test_metadata_whose_name_tells_is_taken_out_whole(run):
+    ran = run(
+        f"--hosts={UNREACHABLE}",
+        *("-vv", "-k", "unit_exists", "--metadata", "secretkey", "m3ta-Passw0rd"),
+        '--metadata-from-json={"password":"m3ta-Passw0rd m0re-Passw0rd","a":{"token":"d33p-Passw0rd"}}',
+    )
+    kept = [path for path in ran.folder.rglob("*") if path.is_file() and "cache" not in path.parts]
+    texts = {path.name: path.read_text(errors="replace") for path in kept} | {"terminal": ran.out + ran.err}
+    assert [name for name, text in texts.items() if "Passw0rd" in text] == []

@@ -94,8 +94,10 @@ def rendered(chain: Chain, names: Sequence[str]) -> Files:
 def complete(folder: Path, seal: Seal) -> Result:
     """Render everything from the journal in the folder, list the digests, and seal them.
 
-    Raises SealError when it cannot be signed or stamped: all else is written then. OSError when it cannot be written.
+    Raises SealError when it cannot be signed or stamped: all else is written then. OSError when it cannot be written,
+    ValueError for a folder that is no bundle.
     """
+    refuse_what_is_no_file(folder)
     chain = read_chain(folder)
     for name, content in rendered(chain, tuple(FORMATS)):
         write(folder / name, content)
@@ -116,25 +118,39 @@ def complete(folder: Path, seal: Seal) -> Result:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file for its owner alone, whole or not at all."""
+    """Write a file for its owner alone, whole or not at all; never through a link that lies there."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.part")
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # noqa: PTH123  # Path.open takes no mode bits
-        file.write(content)
-    fresh.replace(path)
+    fresh.unlink(missing_ok=True)  # of a process that was killed
+    try:
+        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123  # Path.open takes no mode bits
+            file.write(content)
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def refuse_what_is_no_file(folder: Path) -> None:
+    """Raise ValueError when a link or a pipe lies in a bundle: one from a stranger could lead anywhere, or never end."""
+    found = next((path for path in digests.files_in(folder) if path.is_symlink() or not path.is_file()), None)
+    if found is not None:
+        raise ValueError(f"{found} is no file, and a bundle holds nothing else: do not trust it")
 
 
 def _keep_to_owner(folder: Path) -> None:
     """Other plugins write as the umask says."""
     for path in digests.files_in(folder):
-        if not path.is_symlink():
-            path.chmod(0o600)
+        path.chmod(0o600)
 
 
 def point_latest(folder: Path) -> None:
     """Have `latest` beside a bundle point to it; where links are not possible there is none."""
     link = folder.parent / LATEST
     fresh = link.with_name(f".{LATEST}-{os.getpid()}")
-    with suppress(OSError):
-        fresh.symlink_to(folder.name)
-        fresh.replace(link)
+    try:
+        with suppress(OSError):
+            fresh.symlink_to(folder.name)
+            fresh.replace(link)
+    finally:
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)  # where `latest` is a folder of somebody's

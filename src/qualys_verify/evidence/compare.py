@@ -30,8 +30,8 @@ class Kind(StrEnum):
             "regressed": "is non-compliant, and was not before",
             "still failing": "was non-compliant, and is",
             "newly inconclusive": "could be seen before, and cannot now: nothing says that it was fixed",
-            "no longer assessed": "was assessed before, and is not any more",
-            "newly assessed": "was not assessed before",
+            "no longer assessed": "was assessed before, and is not part of the new run, or does not apply in it",
+            "newly assessed": "was not part of the old run, or did not apply in it",
             "newly waived": "is accepted by a waiver now",
             "fixed": "was non-compliant, and is compliant now",
             "confirmed": "could not be seen before, and is compliant now",
@@ -132,9 +132,9 @@ def kind_of(before: Verdict | None, after: Verdict | None) -> Kind:
         return Kind.STILL_FAILING if after is Verdict.NON_COMPLIANT else Kind.UNCHANGED
     if after in _BY_OUTCOME:
         return _BY_OUTCOME[after]
-    if after is Verdict.COMPLIANT:
-        return _OPEN.get(before, Kind.ADDED)
-    return Kind.REMOVED
+    if after is Verdict.NOT_APPLICABLE:
+        return Kind.REMOVED
+    return _OPEN.get(before, Kind.ADDED)
 
 
 def of_note(comparison: Comparison) -> Iterable[Change]:

@@ -1,5 +1,6 @@
 """A comparison of two runs for the terminal and as a page."""
 
+import json
 from collections.abc import Iterator, Sequence
 from io import StringIO
 from itertools import groupby
@@ -9,6 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from qualys_verify.evidence.compare import Change, Comparison, Kind, of_note
+from qualys_verify.evidence.plain import one_line
 from qualys_verify.evidence.templating import environment
 
 NAME = "comparison"
@@ -35,7 +37,7 @@ def as_text(comparison: Comparison, *, width: int, colour: bool) -> str:
 
 
 def _parts(comparison: Comparison) -> Iterator[RenderableType]:
-    yield Text(f"{comparison.old} before, {comparison.new} now: {counted(comparison)}")
+    yield Text(one_line(f"{comparison.old} before, {comparison.new} now: {counted(comparison)}"))
     for kind, group in groupby(of_note(comparison), key=lambda change: change.kind):
         changes = tuple(group)
         yield Text(f"\n{kind.value} ({len(changes)}): {kind.meaning}", style=_STYLES.get(kind, ""))
@@ -47,7 +49,8 @@ def _parts(comparison: Comparison) -> Iterator[RenderableType]:
 def _line(change: Change) -> Text:
     was, now = (verdict or "not selected" for verdict in (change.before, change.after))
     verdicts = was if was == now else f"{was} -> {now}"
-    return Text(f"  {change.host}  step {change.step} {change.title} ({verdicts})")
+    host, title = one_line(change.host), one_line(change.title)  # perhaps a stranger's
+    return Text(f"  {host}  step {one_line(change.step)} {title} ({verdicts})")
 
 
 def counted(comparison: Comparison) -> str:
@@ -57,8 +60,8 @@ def counted(comparison: Comparison) -> str:
 
 
 def as_json(comparison: Comparison) -> bytes:
-    """All of it."""
-    return msgspec.json.format(msgspec.json.encode(comparison), indent=2) + b"\n"
+    """All of it, in ASCII: a terminal would obey some of the characters beyond it."""
+    return json.dumps(msgspec.to_builtins(comparison), indent=2).encode() + b"\n"
 
 
 def as_page(comparison: Comparison) -> bytes:

@@ -12,7 +12,8 @@ _CHUNK = 1 << 20
 
 
 def digest_of(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal digits."""
+    """The SHA-256 of a file, in hexadecimal digits. Raises OSError for what is no regular file, too."""
+    _refuse_what_is_no_file(path)
     state = sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
@@ -22,9 +23,13 @@ def digest_of(path: Path) -> str:
 
 def read(path: Path) -> bytes:
     """What a file in a bundle holds. Raises OSError for what is no regular file, too: a pipe would never end."""
+    _refuse_what_is_no_file(path)
+    return path.read_bytes()
+
+
+def _refuse_what_is_no_file(path: Path) -> None:
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "it is no file", str(path))
-    return path.read_bytes()
 
 
 def digests_of(folder: Path) -> dict[str, str]:

@@ -1,5 +1,11 @@
 """`VERIFY.md`: how a stranger checks a bundle, with `sha256sum` and `ssh-keygen` alone."""
 
+from collections.abc import Iterator
+from functools import cache
+from hashlib import sha256
+from importlib import resources
+from importlib.abc import Traversable
+
 from qualys_verify.evidence import digests, journal, run_json, signature
 from qualys_verify.evidence.plain import state_of, utc
 from qualys_verify.evidence.result import Result
@@ -63,4 +69,23 @@ Nothing of the suite that made it is needed for the first two commands; run them
 Vulnerability results, pass or fail, QIDs and compliance details are visible only in the Qualys UI, 5 to 15 minutes after a
 scan. It shows that the agent was there, ran, was asked, and carried out what it was asked for, as far as the host tells.
 Who controls the host as root controls what it says.
+
+Rendered by {renderer()}.
 """.encode()
+
+
+@cache
+def renderer() -> str:
+    """What made the files of a bundle: this package by its files' SHA-256, so that another version is told from a change."""
+    state = sha256()
+    for name, content in sorted(_files(resources.files("qualys_verify.evidence"))):
+        state.update(f"{name}\0{len(content)}\0".encode() + content)
+    return f"qualys-verify's renderers {state.hexdigest()[:16]}"
+
+
+def _files(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, bytes]]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _files(entry, f"{prefix}{entry.name}/")
+        elif not entry.name.endswith(".pyc"):
+            yield f"{prefix}{entry.name}", entry.read_bytes()

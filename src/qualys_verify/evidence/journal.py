@@ -42,6 +42,15 @@ class Sink(Protocol):
         """Write one down."""
 
 
+@dataclass(frozen=True)
+class _End:
+    """Where a journal that is being written ends: its lines, its size in bytes, and the digest of its last line."""
+
+    lines: int
+    size: int
+    head: str
+
+
 class Journal:
     """A journal that is being written; for several threads at once."""
 
@@ -49,16 +58,19 @@ class Journal:
         """Begin a new file, for its owner alone. Raises OSError where there is one, or none can be."""
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         self._lock = Lock()
-        self._number = 0
-        self._previous = GENESIS
+        self._end = _End(0, 0, GENESIS)
 
     def write(self, event: AnyEvent) -> None:
-        """Append a record, past every buffer of this process. Raises OSError when it cannot be written whole."""
+        """Append a record, past every buffer of this process. Raises OSError when it cannot be written whole.
+
+        A full disk or Ctrl-C may end this anywhere: whatever was not written to its end is taken off by the next one.
+        """
         with self._lock:
-            line = encode(Line(self._number, self._previous, event))
+            end = self._end
+            line = encode(Line(end.lines, end.head, event))
+            os.ftruncate(self._file, end.size)
             _write_whole(self._file, line + b"\n")
-            self._number += 1
-            self._previous = digest(line)
+            self._end = _End(end.lines + 1, end.size + len(line) + 1, digest(line))
 
     def close(self) -> None:
         """No record comes after this."""
@@ -111,7 +123,7 @@ def read_journal(data: bytes) -> Chain:
     for number, text in enumerate(lines):
         try:
             line = decoder.decode(text)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise JournalError(f"line {number + 1} of the journal is no record ({error})") from error
         # Written anew and compared: a second spelling of the same record is a change, too.
         if line.number != number or line.previous != previous or encode(line) != text:

@@ -29,6 +29,7 @@ def merge(chains: Sequence[Chain], prefer: Prefer | None, at: datetime | None = 
     runs = [start.run for start in starts]
     if len(set(runs)) < len(runs):
         raise ValueError(f"the run {max(runs, key=runs.count)} is named twice: name each once")
+    _refuse_contradicting_waivers(starts)
     order = {run: start.at for run, start in zip(runs, starts, strict=True)}
     owners = _owners(dict(zip(runs, chains, strict=True)), order, prefer)
     left_out = {
@@ -41,6 +42,18 @@ def merge(chains: Sequence[Chain], prefer: Prefer | None, at: datetime | None = 
         event for run, chain in zip(runs, chains, strict=True) for event in _without(chain, left_out[run])
     )
     return (whole, *kept)
+
+
+def _refuse_contradicting_waivers(starts: Sequence[Started]) -> None:
+    """One id must mean one waiver: the merged evidence would name the wrong approver for what another one covers."""
+    seen = {waiver.id: (start.run, waiver) for start in reversed(starts) for waiver in start.waivers}
+    for start in starts:
+        for waiver in start.waivers:
+            run, known = seen[waiver.id]
+            if known != waiver:
+                raise ValueError(
+                    f"the waiver {waiver.id} is not the same in the runs {run} and {start.run}: give each an id of its own"
+                )
 
 
 def _start(chain: Chain) -> Started:

@@ -7,7 +7,7 @@ needs no script.
 
 import os
 import shlex
-from collections.abc import Callable, Mapping, MutableSequence
+from collections.abc import Mapping, MutableSequence
 from html import escape
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +17,9 @@ import jinja2
 import pytest
 from markupsafe import Markup
 
+from qualys_verify.evidence import journal
 from qualys_verify.evidence.grid import LIMITS, grid, problems
+from qualys_verify.evidence.redaction import Redactor
 from qualys_verify.evidence.templating import environment
 from qualys_verify.verdict import Finding, Verdict
 
@@ -50,10 +52,17 @@ def name_page(config: pytest.Config, run: "Run") -> None:
     if not config.pluginmanager.hasplugin("html"):
         return
     config.option.self_contained_html = True
-    for option, path in (("--html", config.option.htmlpath), ("--junitxml", config.option.xmlpath)):
+    for option, path in (
+        ("--html", config.option.htmlpath),
+        ("--junitxml", getattr(config.option, "xmlpath", None)),
+    ):
         if path and (Path(path).is_dir() or not _can_hold(Path(path).absolute().parent)):
             raise ValueError(
                 f"{option}={path} cannot be written: name a file in a folder that you may write to"
+            )
+        if path and any((folder / journal.NAME).exists() for folder in Path(path).absolute().parents):
+            raise ValueError(
+                f"{option}={path} lies in the evidence of an earlier run, which would not hold any more: name another folder"
             )
     if not config.option.htmlpath and len(run.targets) <= MOST_HOSTS:
         run.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # pytest-html would let everybody read it
@@ -90,7 +99,7 @@ class Page:
         }
         # Rows open one by one: the summary above them has the problems.
         report.set_data("renderCollapsed", ["all"])
-        report.set_data("environment", _escaped(environment, self._run.redactor.clean, top=True))
+        report.set_data("environment", _escaped(environment, self._run.redactor, top=True))
 
     @pytest.hookimpl
     def pytest_html_results_summary(self, prefix: MutableSequence[str]) -> None:
@@ -154,21 +163,23 @@ def _cell(key: str, value: str) -> str:
     return f'<td class="col-{key}">{escape(value)}</td>'
 
 
-def _escaped(value: object, clean: Callable[[str], str], *, top: bool = False) -> object:
+def _escaped(value: object, redactor: Redactor, *, top: bool = False) -> object:
     """Environment values for pytest-html, which makes HTML of them; it treats only the outermost keys as text."""
     if isinstance(value, Mapping):
         return {
-            key if top else escape(clean(str(key))): _escaped(_named(str(key), inner, clean), clean)
+            key if top else escape(redactor.clean(str(key))): _escaped(
+                _named(str(key), inner, redactor), redactor
+            )
             for key, inner in value.items()
         }
     if isinstance(value, list | tuple):
-        return [_escaped(inner, clean) for inner in value]
-    return escape(clean(str(value)))
+        return [_escaped(inner, redactor) for inner in value]
+    return escape(redactor.clean(str(value)))
 
 
-def _named(name: str, value: object, clean: Callable[[str], str]) -> object:
+def _named(name: str, value: object, redactor: Redactor) -> object:
     """A value whose name may tell that it is a secret."""
-    return clean(f"{name}={value}").partition("=")[2] if isinstance(value, str) else value
+    return redactor.clean_value(name, value) if isinstance(value, str) else value
 
 
 def _templates() -> jinja2.Environment:

@@ -17,6 +17,8 @@ _MARKER = re.compile(r"\[redacted: ([a-z0-9-]{1,40})\]")
 _RULE_ID = re.compile(r"[a-z0-9-]{1,40}")
 # Shorter ones would be found in innocent words.
 _SHORTEST = 6
+# Long enough to be a secret, and none by itself.
+_PROBE = "something"
 ADDRESSES = "address"
 # Switched on by --redact-addresses.
 _ADDRESS = (
@@ -52,12 +54,13 @@ class Redactor:
     def clean(self, text: str) -> str:
         """The text without secrets; and without what no file can hold (halves of surrogate pairs)."""
         text = text.encode("utf-8", "backslashreplace").decode()
-        for secret, rule in tuple(self._learned.items()):
-            if secret in text.lower():
-                text = re.sub(re.escape(secret), marker(rule), text, flags=re.IGNORECASE)
         for each in self._rules:
             for form in each.forms:
                 text = form.sub(partial(_without_secret, rule=each.id), text)
+        lower = text.lower()
+        for secret, rule in tuple(self._learned.items()):  # last: it may be a part of what a rule takes out
+            if secret in lower:
+                text = re.sub(re.escape(secret), marker(rule), text, flags=re.IGNORECASE)
         return text
 
     def clean_about(self, host: str, text: str) -> str:
@@ -68,13 +71,18 @@ class Redactor:
         """The words of a command line without secrets: a word may be one by the name before it (`--password WORD`)."""
         return tuple(self._clean_word(before, word) for before, word in pairwise(("", *words)))
 
+    def clean_value(self, name: str, value: str) -> str:
+        """What belongs to a name: nothing of it is left where the name alone tells that it is a secret."""
+        probed = self.clean(f"{name}={_PROBE}").removeprefix(f"{name}=")
+        return probed if _MARKER.fullmatch(probed) else self.clean(value)
+
     def _clean_word(self, before: str, word: str) -> str:
-        name = before.lstrip("-")
-        named = self.clean(f"{name}={word}")
-        is_value = (
-            "=" not in name and not word.startswith("-") and named.startswith(f"{name}={_MARKER_START}")
-        )
-        return named.removeprefix(f"{name}=") if is_value else self.clean(word)
+        name, is_set, value = word.partition("=")
+        if is_set and name.startswith("-"):
+            return f"{self.clean(name)}={self.clean_value(name, value)}"
+        if "=" in before or word.startswith("-"):
+            return self.clean(word)
+        return self.clean_value(before.lstrip("-"), word)
 
 
 def marker(rule: str) -> str:
@@ -91,7 +99,7 @@ def _without_secret(match: re.Match[str], rule: str) -> str:
     secrets = [name for name, value in match.groupdict().items() if value is not None]
     if not secrets:
         return marker(rule)
-    if _MARKER.search(match[secrets[0]]) or match[secrets[0]].startswith(_MARKER_START.strip()):
+    if _MARKER.fullmatch(match[secrets[0]].strip("\\")):
         return match[0]  # another rule was here before
     start, end = (position - match.start() for position in match.span(secrets[0]))
     return f"{match[0][:start]}{marker(rule)}{match[0][end:]}"

@@ -168,13 +168,16 @@ class Transcript(msgspec.Struct, frozen=True):
 
 
 def result_of(chain: Chain) -> Result:
-    """The result that a journal tells. Raises ValueError when it does not begin as a run's does."""
+    """The result that a journal tells. Raises ValueError when it does not tell who started what, or what is expected."""
     events = chain.events
     starts = tuple(of_kind(events, Started))
     if not starts:
         raise ValueError("the journal holds no run: it does not say who started what")
-    checks = tuple({check.test: check for plan in of_kind(events, Planned) for check in plan.checks}.values())
-    hosts = _hosts(events, {check.test: check for check in checks})
+    known = {check.test: check for plan in of_kind(events, Planned) for check in plan.checks}
+    for host, tests in _expected(events).items():
+        if unknown := set(tests) - known.keys():
+            raise ValueError(f"the journal expects {min(unknown)} of {host}, and does not say what that is")
+    hosts = _hosts(events, known)
     assessments = [(host.id, item) for host in hosts for item in host.assessments]
     count = Counter(item.verdict for _, item in assessments)
     return Result(
@@ -182,7 +185,7 @@ def result_of(chain: Chain) -> Result:
         run=_run(events, starts, [item.verdict for _, item in assessments]),
         verdicts={verdict.value: count[verdict] for verdict in Verdict},
         coverage=Coverage(len(hosts), len(assessments), sum(item.assessed for _, item in assessments)),
-        checks=checks,
+        checks=tuple(known.values()),
         hosts=hosts,
         waivers=_waiver_uses(starts, assessments),
         journal=JournalRef(len(events), chain.head),

@@ -23,10 +23,13 @@ def read_run(data: bytes) -> Result:
     """The result in a `run.json`. Raises ValueError with one sentence when it is none, or of a later format."""
     try:
         result = _decoder().decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"it is no run.json of this suite ({error})") from error
     if result.format.partition(".")[0] != FORMAT.partition(".")[0]:
         raise ValueError(f"its format is {result.format}, and this version of qualys-verify reads {FORMAT}")
+    unknown = {item.test for host in result.hosts for item in host.assessments} - result.check_of.keys()
+    if unknown:
+        raise ValueError(f"it judges {min(unknown)}, and does not say what that is")
     return result
 
 

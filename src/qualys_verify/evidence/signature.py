@@ -7,14 +7,18 @@ token itself stands in SHA256SUMS. Both are made by the programs that a stranger
 
 import base64
 import binascii
+import http.client
+import os
 import re
+import signal
 import subprocess
 import tempfile
 import textwrap
-import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+from queue import Empty, Queue
+from threading import Thread
 
 from qualys_verify.evidence import digests
 
@@ -122,21 +126,48 @@ def stamp(folder: Path, url: str) -> None:
         url, data=query, headers={"Content-Type": "application/timestamp-query"}
     )
     try:
-        with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310  # as above
-            token = answer.read(_LARGEST)
-    except (OSError, urllib.error.URLError, ValueError) as error:
+        token = _answer(request)
+    except (OSError, http.client.HTTPException, ValueError) as error:
         raise SealError(f"no time stamp for {folder.name}: {url} does not answer ({error})") from error
     path = folder / TIMESTAMP
-    path.write_bytes(token)
-    path.chmod(0o600)
+    try:
+        path.write_bytes(token)
+        path.chmod(0o600)
+        _refuse_what_is_no_stamp(path, url)
+    except (OSError, SealError):
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _refuse_what_is_no_stamp(path: Path, url: str) -> None:
     said = _run(
         ["openssl", "ts", "-reply", "-in", str(path), "-text"],
         f"what {url} answered is no time stamp",
         "name another --timestamp-url",
     )
     if "Status: Granted" not in said:
-        path.unlink()
-        raise SealError(f"no time stamp for {folder.name}: {url} did not grant it")
+        raise SealError(f"no time stamp for {path.parent.name}: {url} did not grant it")
+
+
+def _answer(request: urllib.request.Request) -> bytes:
+    """What an authority answers, within its time as a whole: urllib's own is for every single byte."""
+    answers: Queue[bytes | Exception] = Queue()
+
+    def ask() -> None:
+        try:
+            with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310  # as the caller
+                answers.put(answer.read(_LARGEST))
+        except Exception as error:  # noqa: BLE001  # raised where it is waited for
+            answers.put(error)
+
+    Thread(target=ask, daemon=True).start()
+    try:
+        found = answers.get(timeout=_SECONDS)
+    except Empty:
+        raise TimeoutError(f"not within {_SECONDS} s") from None
+    if isinstance(found, Exception):
+        raise found
+    return found
 
 
 def check_stamp(folder: Path, authorities: Path | None) -> str:
@@ -178,18 +209,25 @@ def _run(argv: Sequence[str], what: str, mend: str, stdin: bytes = b"") -> str:
 def _run_bytes(argv: Sequence[str], what: str, mend: str, stdin: bytes = b"") -> bytes:
     """What a program printed. SealError with `what` happened, why and how to `mend` it where it fails."""
     try:
-        done = subprocess.run(
+        with subprocess.Popen(
             argv,
-            input=stdin,
-            capture_output=True,
-            timeout=_SECONDS,
-            check=False,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             start_new_session=True,  # no terminal: it must not ask
-        )
-    except (OSError, subprocess.SubprocessError) as error:
+            env={**os.environ, "SSH_ASKPASS_REQUIRE": "never"},  # nor in a window
+        ) as process:
+            try:
+                stdout, stderr = process.communicate(stdin, _SECONDS)
+            except BaseException:
+                os.killpg(process.pid, signal.SIGKILL)  # with the helper that waits for a touch
+                raise
+    except subprocess.TimeoutExpired as error:
+        raise SealError(f"{what} (no end within {_SECONDS} s): {mend}") from error
+    except OSError as error:
         raise SealError(f"{what}: {argv[0]} cannot be run ({error})") from error
-    if done.returncode:
-        printed = (done.stderr or done.stdout).decode("utf-8", "replace")
+    if process.returncode:
+        printed = (stderr or stdout).decode("utf-8", "replace")
         said = " ".join(printed.replace("Enter passphrase: ", "").split())[-200:]
         raise SealError(f"{what} ({said}): {mend}")
-    return done.stdout
+    return stdout

@@ -5,9 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from qualys_verify.evidence import bundle, digests, run_json, signature
+from qualys_verify.evidence import bundle, digests, howto, run_json, signature
 from qualys_verify.evidence import journal as journal_file
+from qualys_verify.evidence.events import FORMAT
+from qualys_verify.evidence.intoto import render_intoto
+from qualys_verify.evidence.journal import Chain
 from qualys_verify.evidence.result import Result, result_of
+from qualys_verify.verdict import Verdict, exit_status
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Checked:
 
 
 def check(folder: Path, trust: Trust, at: datetime | None) -> Checked:
-    """Check hashes, chain, signature and time stamp, derive the verdicts anew from the journal, and compare.
+    """Check hashes, chain, signature and time stamp, render everything anew from the journal, and compare.
 
     `at` (UTC) is the day on which the evidence is to be relied on; None asks nothing of its validity.
     """
@@ -37,11 +41,15 @@ def check(folder: Path, trust: Trust, at: datetime | None) -> Checked:
     notes: list[str] = []
     result = None
     try:
-        result = result_of(bundle.read_chain(folder))
-        problems += _contradictions(folder, result)
+        chain = bundle.read_chain(folder)
+        result = result_of(chain)
+        problems += _contradictions(folder, result, chain)
         problems += _out_of_date(result, at)
     except (OSError, ValueError) as error:
         problems.append(_sentence(error))
+    if result is not None:
+        for said in _renderings(folder, chain, result):
+            (problems if said.is_problem else notes).append(said.sentence)
     for said in _seals(folder, trust):
         (problems if said.is_problem else notes).append(said.sentence)
     return Checked(tuple(problems), tuple(notes), result)
@@ -70,17 +78,47 @@ def _wrong_files(folder: Path) -> Iterator[str]:
             yield f"{name} is not in {digests.NAME}"
 
 
-def _contradictions(folder: Path, derived: Result) -> Iterator[str]:
-    """Where run.json says something else than the journal."""
-    written = run_json.read_result(folder)
+def _contradictions(folder: Path, derived: Result, chain: Chain) -> Iterator[str]:
+    """Where run.json says something else than the journal, or the journal contradicts itself."""
+    if chain.torn:
+        yield f"{journal_file.NAME} ends in the middle of a record: the run was killed, or something was added"
     if not derived.run.is_complete:
         yield "the run did not come to its end: this evidence is incomplete"
+    told = [Verdict(name) for name, count in derived.verdicts.items() if count]
+    if derived.run.exit_status == 0 and exit_status(told, 0) != 0:
+        yield f"the run is said to have ended with exit status 0, and counts {counted(derived)}"
+    written = run_json.read_result(folder)
     if written.journal != derived.journal:
         yield f"{run_json.NAME} was made from another journal, or the journal was cut off or added to"
     if written.verdicts != derived.verdicts:
         yield f"{run_json.NAME} counts {counted(written)}, and the journal {counted(derived)}"
     elif written != derived:
         yield f"{run_json.NAME} does not say what the journal says"
+    elif written.format == FORMAT and digests.read(folder / run_json.NAME) != run_json.render_run(written):
+        yield f"{run_json.NAME} says more than the journal, or something twice"
+
+
+def _renderings(folder: Path, chain: Chain, result: Result) -> Iterator["_Said"]:
+    """Which of the other files are not what the journal is rendered to.
+
+    Another version of the suite may render it otherwise, so then it is only said that nothing was compared.
+    """
+    try:
+        if howto.renderer() not in digests.read(folder / howto.NAME).decode("utf-8", "replace"):
+            yield _Said(
+                f"rendered by another version of qualys-verify: only {journal_file.NAME} and {run_json.NAME} were compared"
+            )
+            return
+        made = dict(bundle.rendered(chain, tuple(bundle.FORMATS)))
+        listed = digests.parse_listing(digests.read(folder / digests.NAME).decode())
+        later = {signature.STAMPED, signature.TIMESTAMP}
+        subjects = [(name, digest) for name, digest in listed.items() if name not in later]
+        made[signature.STAMPED] = render_intoto(result, subjects)
+        for name, content in made.items():
+            if digests.read(folder / name) != content:
+                yield _Said(f"{name} is not what the journal is rendered to: it was changed", is_problem=True)
+    except (OSError, ValueError, OverflowError) as error:
+        yield _Said(_sentence(error), is_problem=True)
 
 
 def _out_of_date(result: Result, at: datetime | None) -> Iterator[str]:
@@ -122,7 +160,7 @@ def counted(result: Result) -> str:
     return ", ".join(f"{count} {verdict}" for verdict, count in result.verdicts.items() if count) or "nothing"
 
 
-def _sentence(error: OSError | ValueError) -> str:
+def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename:
         return f"{Path(error.filename).name} cannot be read ({error.strerror})"
     return str(error)
