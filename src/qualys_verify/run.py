@@ -11,20 +11,22 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
+from threading import Event
 from typing import TYPE_CHECKING
 
 import pytest
 
 from qualys_verify.backends import Deadline
 from qualys_verify.evidence.redaction import Redactor
+from qualys_verify.cluster import settle
 from qualys_verify.evidence.still_open import OpenReason, still_open
 from qualys_verify.fleet import Fleet, Progress, Witness
 from qualys_verify.host import Host
 from qualys_verify.identity import Identity
 from qualys_verify.observation import Observation
 from qualys_verify.settings import Settings
-from qualys_verify.targets import DemoSpec, Selection, Target, TargetError
-from qualys_verify.transport import SshSettings, connect, disconnect
+from qualys_verify.targets import DemoSpec, Selection, Target, TargetError, refuse_twins
+from qualys_verify.transport import SshSettings, Transport, connect, disconnect
 from qualys_verify.verdict import Finding
 
 if TYPE_CHECKING:
@@ -51,10 +53,12 @@ class Run:
         self.id = secrets.token_hex(4)
         self.folder = report_root / f"{self.started:%Y%m%dT%H%M%SZ}-{self.id}"
         self.redactor = Redactor(settings.evidence.redaction)
-        self.targets = tuple(replace(target, layout=settings.layout) for target in selection.targets)
+        listed = self._list(selection)
+        self.targets = tuple(replace(target, layout=settings.layout) for target in listed)
         self.fleet = Fleet(settings.at_once)
         self._demo_spec = selection.demo
         self._demo: Demo | None = None
+        self._ways: dict[str, Transport] = {}
         if selection.demo:
             self.targets += _demo_targets(selection.demo)
         # Short: a control socket's path may have 104 characters at most.
@@ -64,6 +68,13 @@ class Run:
             settings.ssh_identity_file,
             persist=int(max(60, 2 * (settings.poll_interval or 0))),
         )
+
+    def _list(self, selection: Selection) -> tuple[Target, ...]:
+        """The targets, with the pods that are to be found in clusters."""
+        deadline = Deadline(self.settings.command_timeout, Event())
+        found = settle(selection.targets, selection.pods, self.settings.kube, deadline)
+        refuse_twins(found)
+        return found
 
     @property
     def shows_failures_on_purpose(self) -> bool:
@@ -100,6 +111,8 @@ class Run:
             self._start_demo(plans)
             self.fleet.observe(plans, self._open, self._close, in_time, journal)
         finally:
+            for way in list(self._ways.values()):
+                way.close()
             for number in range(len(self.targets)):  # also those whose observer a second Ctrl-C cut short
                 with suppress(OSError):
                     disconnect(self._ssh, number)
@@ -108,13 +121,17 @@ class Run:
 
     def _open(self, target: Target) -> Host:
         settings, place = self.settings, target
+        if target.is_contained:
+            settings = replace(settings, scan_types=settings.container_scan_types)
         if target.scheme == "demo":
             settings, place = self._demo_settings(), self._demo_place(target)
         deadline = Deadline(settings.command_timeout, self.fleet.interrupted)
-        transport = connect(place, self._ssh, deadline, self._number(target))
+        transport = self._ways[target.id] = connect(place, self._ssh, deadline, self._number(target))
         return Host(place, settings, transport, self.fleet.sleep, self.fleet.claims)
 
     def _close(self, target: Target) -> None:
+        if way := self._ways.pop(target.id, None):
+            way.close()
         with suppress(OSError):
             disconnect(self._ssh, self._number(target))
 
