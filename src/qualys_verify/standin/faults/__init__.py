@@ -18,9 +18,21 @@ from qualys_verify.standin.faults import (
     privileges,
     units,
 )
-from qualys_verify.standin.faults.base import Clock, Door, Fault, Site, make_faulty
+from qualys_verify.standin.faults.base import Clock, Door, Fault, Site, make_changes, make_faulty
 
-__all__ = ["FAULTS", "ROOMS", "Clock", "Door", "Fault", "Site", "as_json", "as_text", "find", "make_faulty"]
+__all__ = [
+    "FAULTS",
+    "ROOMS",
+    "Clock",
+    "Door",
+    "Fault",
+    "Site",
+    "as_json",
+    "as_text",
+    "find",
+    "make_changes",
+    "make_faulty",
+]
 
 _MODULES = (doors, privileges, units, files, clocks, logs, answers, execution)
 # By what they are faults of, in the order in which a run meets them.

@@ -327,6 +327,11 @@ def make_faulty(fault: Fault, site: Site) -> None:
     if fault.clock:
         site.shim("date").write_text(fault.clock.program(site.now), encoding="utf-8")
         site.shim("date").chmod(0o700)
+    make_changes(fault, site)
+
+
+def make_changes(fault: Fault, site: Site) -> None:
+    """Only what the fault changes in its tree; a pod's login and clock stay what they are."""
     if fault.agent:
         site.write_log()
     if fault.personality == "runbook":
