@@ -101,7 +101,12 @@ def _pod_target(
 ) -> Target:
     """A pod, named by all that tells it from others: by its node, too, where that was looked up."""
     name = f"{node}/{pod}" if node else pod
-    where = (("context", cluster.context), ("kubeconfig", cluster.kubeconfig), ("container", container))
+    where = (
+        ("context", cluster.context),
+        ("kubeconfig", cluster.kubeconfig),
+        ("cache", cluster.cache),
+        ("container", container),
+    )
     settings = (("namespace", cluster.namespace), *((key, value) for key, value in where if value))
     shown = _query(cluster) + (f"&container={container}" if container else "")
     return Target(

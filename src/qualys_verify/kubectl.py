@@ -51,11 +51,15 @@ _REASONS = (
 
 @dataclass(frozen=True)
 class Cluster:
-    """Which cluster, and which namespace of it. `context` is None only inside a cluster, where there is none."""
+    """Which cluster, and which namespace of it. `context` is None only inside a cluster, where there is none.
+
+    `cache` is where kubectl is to keep what it learns of the cluster's API, if not where it usually does.
+    """
 
     namespace: str
     context: str | None
     kubeconfig: str | None = None
+    cache: str | None = None
 
     @property
     def name(self) -> str:
@@ -66,6 +70,7 @@ class Cluster:
         """A kubectl command line that depends on nobody's current context."""
         where = [f"--kubeconfig={self.kubeconfig}"] if self.kubeconfig else []
         where += [f"--context={self.context}"] if self.context else []
+        where += [f"--cache-dir={self.cache}"] if self.cache else []
         return ("kubectl", *where, f"--namespace={self.namespace}", *words)
 
     def objects(self, deadline: Deadline, *words: str) -> tuple[dict[str, Any], ...]:

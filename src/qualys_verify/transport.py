@@ -177,7 +177,8 @@ def _engine(target: Target, deadline: Deadline) -> Engine:
     if target.scheme in CONTAINERS:
         return Plain(target, deadline)
     settings = dict(target.settings)
-    cluster = Cluster(settings["namespace"], settings.get("context"), settings.get("kubeconfig"))
+    where = (settings.get(key) for key in ("context", "kubeconfig", "cache"))
+    cluster = Cluster(settings["namespace"], *where)
     return Pod(target, cluster, settings.get("container"), settings.get("usual", ""), deadline)
 
 

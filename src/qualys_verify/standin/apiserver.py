@@ -140,6 +140,7 @@ class _Server:
             "/apis/apps/v1": self._resources,
             "/api/v1/{resource:nodes}": self._list,
             "/api/v1/{resource:nodes}/{name}": self._get,
+            "/api/v1/namespaces/{name}": self._namespace,
             "/api/v1/namespaces/{namespace}/{resource:pods}": self._list,
             "/api/v1/namespaces/{namespace}/{resource:pods}/{name}": self._get,
             "/apis/apps/v1/namespaces/{namespace}/{resource:daemonsets}": self._list,
@@ -211,10 +212,16 @@ class _Server:
         )
 
     async def _get(self, request: web.Request) -> web.Response:
-        found = _named(self._found(request), request.match_info["name"])
-        resource = request.match_info["resource"]
-        message = f'{resource}{".apps" if resource == "daemonsets" else ""} "{request.match_info["name"]}" not found'
-        return _json(found) if found else _json(kinds.failure(404, message), 404)
+        resource, name = request.match_info["resource"], request.match_info["name"]
+        found = _named(self._found(request), name)
+        return _json(found) if found else _json(kinds.not_found(resource, name), 404)
+
+    async def _namespace(self, request: web.Request) -> web.Response:
+        """kubectl asks for it where it has not found something in it."""
+        name = request.match_info["name"]
+        if name != kinds.NAMESPACE:
+            return _json(kinds.not_found("namespaces", name), 404)
+        return _json({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}})
 
     def _found(self, request: web.Request) -> list[dict[str, Any]]:
         """The objects of a request's kind, in its namespace, that its selectors take."""
@@ -266,21 +273,31 @@ class _Server:
         finally:
             cluster.watchers.discard(queue)
 
-    async def _no_spdy(self, request: web.Request) -> web.Response:  # noqa: ARG002  # as a handler is called
-        return _json(kinds.failure(400, "the stand-in speaks no SPDY: kubectl 1.30 or newer is needed"), 400)
+    async def _no_spdy(self, request: web.Request) -> web.Response:
+        """The way that kubectl tries when WebSocket was refused, whatever the reason was."""
+        told = kinds.failure(400, "the stand-in speaks no SPDY: kubectl 1.30 or newer is needed")
+        return self._not_entered(request) or _json(told, 400)
 
-    async def _exec(self, request: web.Request) -> web.StreamResponse:
-        """`kubectl exec`: a process in the pod, its streams in the protocol's channels, its status at the end."""
+    def _not_entered(self, request: web.Request) -> web.Response | None:
+        """Why a pod cannot be entered, as the API tells it; None where it can."""
         name = request.match_info["name"]
         item = self._cluster(request).pods.get(name)
         if item is None:
-            return _json(kinds.failure(404, f'pods "{name}" not found'), 404)
+            return _json(kinds.not_found("pods", name), 404)
         shown = item.pod.as_object(0)
         container = request.query.get("container") or kinds.CONTAINER
         if container not in [known["name"] for known in shown["spec"]["containers"]]:
             return _json(kinds.failure(400, f"container {container} is not valid for pod {name}"), 400)
         if shown["status"]["phase"] != "Running":
             return _json(kinds.failure(400, f'container not found ("{container}")'), 400)
+        return None
+
+    async def _exec(self, request: web.Request) -> web.StreamResponse:
+        """`kubectl exec`: a process in the pod, its streams in the protocol's channels, its status at the end."""
+        refused = self._not_entered(request)
+        if refused is not None:
+            return refused
+        item = self._cluster(request).pods[request.match_info["name"]]
         socket = web.WebSocketResponse(protocols=(_PROTOCOL,), max_msg_size=0)
         await socket.prepare(request)
         item.connections.add(socket)

@@ -35,6 +35,7 @@ _ALL = (
 )
 SELECTIONS: Mapping[str, tuple[StandinHost, ...]] = {"": _ALL, "healthy": _HEALTHY}
 
+CLUSTER = "bottlerocket"  # the selection whose hosts are pods; see `bottlerocket.py`
 _SERVER = "qualys_verify.standin.server"
 
 
@@ -58,19 +59,22 @@ def plan(
 
     `selection` is a key of `SELECTIONS`; `hosts`, if given, how many there are to be: the selection's kinds
     in turn, numbered; `delay` how many seconds a scan takes. `faults` names, instead of a selection, what is
-    wrong with a host each. Raises ValueError with one sentence.
+    wrong with a host each; faults of containers are no hosts here. Raises ValueError with one sentence.
     """
     if faults and selection:
         raise ValueError(f"demo://{selection} has no faults: write demo://?faults={','.join(faults)}")
+    if selection == CLUSTER:
+        return ()
     if selection not in SELECTIONS:
-        known = ", ".join(name for name in SELECTIONS if name)
+        known = ", ".join(name for name in (*SELECTIONS, CLUSTER) if name)
         raise ValueError(f"there is no demo {selection!r}: leave it empty for all hosts, or use {known}")
     if hosts is not None and hosts < 1:
         raise ValueError(f"a demo has at least one host, not {hosts}")
-    kinds = tuple(map(_with_fault, find(dict.fromkeys(faults)))) if faults else SELECTIONS[selection]
+    found = [fault for fault in find(dict.fromkeys(faults)) if fault.trait is None]
+    kinds = tuple(map(_with_fault, found)) if faults else SELECTIONS[selection]
     if delay is not None:
         kinds = tuple(replace(kind, delay=delay) for kind in kinds)
-    if hosts is None:
+    if hosts is None or not kinds:
         return kinds
     numbered = (
         replace(kind, name=_numbered(kind, position // len(kinds) + 1))

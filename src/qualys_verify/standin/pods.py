@@ -187,6 +187,12 @@ def failure(code: int, message: str) -> dict[str, Any]:
     }
 
 
+def not_found(resource: str, name: str) -> dict[str, Any]:
+    """What an API server says of an object that is not there."""
+    kind = "daemonsets.apps" if resource == "daemonsets" else resource
+    return failure(404, f'{kind} "{name}" not found') | {"details": {"name": name, "kind": resource}}
+
+
 def refusal(code: int, verb: str, resource: str) -> dict[str, Any]:
     """What an API server says that does not allow it, in its words."""
     group, plain = ("apps", resource) if resource == "daemonsets" else ("", resource)
