@@ -1,7 +1,6 @@
 """Stand-in clusters for the real kubectl; without one that speaks WebSocket these tests skip and say so."""
 
 import json
-import shutil
 import subprocess
 import threading
 
@@ -13,29 +12,11 @@ from qualys_verify.kubectl import Cluster
 from qualys_verify.standin.clusters import Clusters
 from qualys_verify.standin.install import StandinHost
 from qualys_verify.standin.pods import NAMESPACE, StandinCluster, Trait
+from tests.containers.client import kubectl_is_missing
 
 DEFAULTS = Defaults(
     NAMESPACE, "name=qualys-cloud-agent", "qualys-cloud-agent-container", "qualys-cloud-agent", None, None
 )
-_OLDEST = 30  # the first minor version of kubectl that speaks WebSocket unasked
-
-
-def kubectl_is_missing():
-    """Why the real kubectl cannot be used here, or empty."""
-    if shutil.which("kubectl") is None:
-        return "kubectl is not installed"
-    said = subprocess.run(
-        ["kubectl", "version", "--client", "--output=json"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    try:
-        minor = json.loads(said.stdout)["clientVersion"]["minor"].rstrip("+")
-    except (ValueError, KeyError):
-        return "kubectl does not tell its version"
-    return "" if int(minor) >= _OLDEST else f"kubectl 1.{minor} speaks no WebSocket; 1.{_OLDEST} does"
 
 
 @pytest.fixture(scope="session")

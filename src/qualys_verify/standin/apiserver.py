@@ -217,7 +217,7 @@ class _Server:
         return _json(found) if found else _json(kinds.not_found(resource, name), 404)
 
     async def _namespace(self, request: web.Request) -> web.Response:
-        """kubectl asks for it where it has not found something in it."""
+        """Kubectl asks for it where it has not found something in it."""
         name = request.match_info["name"]
         if name != kinds.NAMESPACE:
             return _json(kinds.not_found("namespaces", name), 404)
