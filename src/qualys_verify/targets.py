@@ -222,7 +222,8 @@ def _container(spec: str, scheme: str, rest: str) -> Target:
 
 def _pod(spec: str, rest: str) -> Target:
     name, settings = _settings(spec, "kubectl", rest)
-    if not _CONTAINER.fullmatch(name):
+    node, _, name = name.rpartition("/")  # as reports name pods; where it runs is looked up
+    if not _CONTAINER.fullmatch(name) or (node and not _CONTAINER.fullmatch(node)):
         raise TargetError(
             f"{_shown(spec)} is no pod: write kubectl://POD?namespace=NAMESPACE&container=CONTAINER"
         )
