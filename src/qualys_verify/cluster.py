@@ -145,11 +145,7 @@ def discover(
         sets = [item for item in wanted if _counts(item, selector, pods)]
         nodes, unlisted = _nodes(cluster, deadline)
     except Inconclusive as reason:
-        return (
-            Target(
-                f"kubectl://*?{_query(cluster)}", "kubectl", "*", unseen=f"{text} cannot be seen: {reason}"
-            ),
-        )
+        return (Target(f"kubectl://*?{_query(cluster)}", "kubectl", "*", unseen=str(reason)),)
     if not pods and not sum(map(_desired, sets)):
         raise TargetError(_nothing_there(text, cluster, selector, usual, sets))
     found = roster(pods, sets, nodes)

@@ -5,7 +5,6 @@ from qualys_verify.standin.faults.base import (
     Change,
     Dead,
     Fault,
-    Said,
     before,
     edit,
     fault,
@@ -200,16 +199,7 @@ FAULTS = (
         edit("configuration", "aaaaaaaa-0000-4000-8000-00000000fa6e", "00000000-0000-0000-0000-000000000000"),
     ),
     _pod("pod-log-old", "The last entry in the agent's log is a day old.", log(until=25 * 3600), daemon=Dead),
-    _pod(
-        "pod-cannot-connect",
-        "The agent does not reach the platform.",
-        log(
-            Said(120, "Error", "Http request failed: timeout"),
-            Said(60, "Error", "CAPI event failed"),
-            until=3 * 3600,
-        ),
-        daemon=NeverTakes,
-    ),
+    _pod("pod-request-left", "The agent leaves what it is asked for where it lies.", daemon=NeverTakes),
     _pod(
         "pod-manifest-missing",
         "The log says that there is no manifest for the request.",
