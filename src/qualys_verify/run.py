@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from qualys_verify.backends import Deadline
-from qualys_verify.evidence.redaction import Redactor
 from qualys_verify.cluster import settle
+from qualys_verify.evidence.redaction import Redactor
 from qualys_verify.evidence.still_open import OpenReason, still_open
 from qualys_verify.fleet import Fleet, Progress, Witness
 from qualys_verify.host import Host

@@ -11,13 +11,13 @@ from qualys_verify.agent.dialect import Dialect
 from qualys_verify.agent.layout import UNIT, Layout
 from qualys_verify.agent.patterns import Patterns, load_patterns
 from qualys_verify.agent.request import THROTTLE_RANGE, ScanType
+from qualys_verify.cluster import Defaults
 from qualys_verify.evidence.bundle import Seal
 from qualys_verify.evidence.redaction import Rule, load_rules
 from qualys_verify.evidence.result import Result
 from qualys_verify.evidence.run_json import read_result
-from qualys_verify.waivers import Waiver, load_waivers
-from qualys_verify.cluster import Defaults
 from qualys_verify.targets import EXAMPLE, is_selector, local_path
+from qualys_verify.waivers import Waiver, load_waivers
 
 if TYPE_CHECKING:
     import pytest
