@@ -238,3 +238,75 @@ def test_a_container_that_is_removed_in_between_is_named_as_such(podman, enter):
 def test_another_user_is_whoever_the_spec_names(podman, enter):
     podman.start("agent", FULL)
     assert enter("podman://nobody@agent").identity.user == "nobody"
+
+
+# --- the suite itself in a container, as deploy/ has it ---------------------------------------------------
+
+SITE = Path(pytest.__file__).resolve().parents[1]
+CHECKOUT = SOURCE.parent
+SHELLS = ("sh", "dash", "bash", "rbash", "busybox", "zsh", "ksh")
+CALL = "import sys; from qualys_verify.cli import main; sys.exit(main())"
+
+
+def as_deployed(podman, reports, *words):
+    """Run this machine's Python as deploy/job.yaml runs the image's: nobody, nothing writable but the volume, no shell."""
+    found = {
+        place.resolve()
+        for name in SHELLS
+        for place in (Path("/bin", name), Path("/usr/bin", name))
+        if place.exists()
+    }
+    masks = [f"--volume=/dev/null:{place}:ro" for place in sorted(found)]
+    environment = {"PYTHONPATH": f"{SOURCE}:{SITE}", "HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1"}  # noqa: S108  # in the container
+    return subprocess.run(
+        [
+            *("podman", "run", "--rm", "--network=host", "--read-only", "--tmpfs=/tmp", "--cap-drop=all"),
+            *("--security-opt=no-new-privileges", "--user=65532:65532", "--workdir=/reports"),
+            *(f"--env={key}={value}" for key, value in environment.items()),
+            *masks,
+            f"--volume={reports}:/reports",
+            *("--rootfs", "/:O", "/usr/bin/python3", *words),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=os.environ | podman.environment,
+    )
+
+
+def test_the_suite_runs_as_nobody_with_a_read_only_file_system_and_without_a_shell(podman, standin, tmp_path):
+    reports = tmp_path / "reports"
+    reports.mkdir()
+    reports.chmod(0o777)
+    tried = as_deployed(
+        podman,
+        reports,
+        "-c",
+        "import qualys_verify.cli, msgspec, subprocess; subprocess.run(['kubectl', 'version', '--client'], check=True)",
+    )
+    if tried.returncode:
+        pytest.skip(
+            f"nobody may not use this machine's Python, checkout or kubectl: {tried.stderr.strip().splitlines()[-1]}"
+        )
+    shell = as_deployed(podman, reports, "-c", "import subprocess; subprocess.run('true', shell=True)")
+    assert "PermissionError" in shell.stderr
+    c = standin(2)
+    shutil.copy(c.kubeconfig, reports / "kubeconfig")
+    (reports / "kubeconfig").chmod(0o644)
+    ran = as_deployed(
+        podman,
+        reports,
+        *(
+            "-c",
+            CALL,
+            "run",
+            "--hosts=kubectl://*",
+            "--kubeconfig=/reports/kubeconfig",
+            "--report-dir=/reports",
+        ),
+        *("--poll-interval=0.5", "--poll-timeout=15"),
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert (reports / "latest/report.html").is_file()
+    assert len(c.asked("create", "pods/exec")) == 2
