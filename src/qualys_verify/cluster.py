@@ -230,12 +230,13 @@ def _one_a_node(pods: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, str], ...
     )
 
 
-def _worth(pod: Mapping[str, Any]) -> tuple[bool, bool, str, str]:
-    """The last of several is the one to look into: not on its way out, alive, the newest."""
+def _worth(pod: Mapping[str, Any]) -> tuple[bool, bool, bool, str, str]:
+    """The last of several is the one to look into: not on its way out, alive, of a DaemonSet, the newest."""
     meta, phase = pod["metadata"], (pod.get("status") or {}).get("phase")
     return (
         "deletionTimestamp" not in meta,
         phase not in {"Failed", "Succeeded"},
+        daemonset_of(pod) is not None,
         meta.get("creationTimestamp") or "",
         meta["name"],
     )

@@ -123,8 +123,6 @@ class Run:
             settings = self._demo_settings()
         if target.scheme == "demo":
             place = self._demo_place(target)
-        if target.is_contained:
-            settings = replace(settings, scan_types=settings.container_scan_types)
         transport = self._ways[target.id] = connect(place, self._ssh, self._deadline, self._number(target))
         return Host(place, settings, transport, self.fleet.sleep, self.fleet.claims)
 

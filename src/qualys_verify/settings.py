@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from qualys_verify.agent.dialect import Dialect
 from qualys_verify.agent.layout import UNIT, Layout
 from qualys_verify.agent.patterns import Patterns, load_patterns
-from qualys_verify.agent.request import THROTTLE_RANGE, ScanType
+from qualys_verify.agent.request import CONTAINER_TYPES, THROTTLE_RANGE, ScanType
 from qualys_verify.cluster import Defaults
 from qualys_verify.evidence.bundle import Seal
 from qualys_verify.evidence.redaction import Rule, load_rules
@@ -223,7 +223,7 @@ OPTIONS = (
     Option(
         "container-scan-type",
         _scan_types,
-        "vm,inv",
+        ",".join(CONTAINER_TYPES),
         "what to ask an agent in a container for, where --scan-type is not given (default: vm,inv, which the vendor's page "
         "for containers shows)",
         "TYPE[,TYPE]",

@@ -152,6 +152,12 @@ def test_the_demo_of_bottlerocket_ends_green(kubectl, run):  # noqa: ARG001  # s
     assert ran.left_behind == []
 
 
+def test_a_demo_that_is_only_collected_is_ended_as_well(kubectl, run):  # noqa: ARG001  # skips without it
+    ran = run("--hosts=demo://bottlerocket", "--collect-only", "-q")
+    assert ran.status == 0
+    assert ran.left_behind == []
+
+
 def test_without_kubectl_the_demo_is_one_line_that_says_so(run, tmp_path):
     (tmp_path / "ssh").symlink_to("/bin/true")
     ran = run("--hosts=demo://bottlerocket", PATH=str(tmp_path))

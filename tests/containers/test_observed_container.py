@@ -7,9 +7,12 @@ from datetime import timedelta
 
 import pytest
 
+from qualys_verify.agent.configuration import Configuration
 from qualys_verify.agent.container import Absence, ContainedAgent, Container
-from qualys_verify.agent.layout import HOME
+from qualys_verify.agent.dialect import CommandLine, Dialect
+from qualys_verify.agent.layout import HOME, Installation, Layout
 from qualys_verify.agent.processes import Processes
+from qualys_verify.agent.request import ScanType
 from qualys_verify.host import Claims, Host, root
 from qualys_verify.observation import _DECLARED
 from qualys_verify.reasons import Denied, Inconclusive, NotApplicable
@@ -18,6 +21,7 @@ from qualys_verify.targets import Target
 from tests.runbook.pretend import CONF, MISSING, Script
 
 importlib.import_module("fixtures.service")
+importlib.import_module("fixtures.requests")
 
 DAEMON = HOME / "bin/qualys-cloud-agent"
 PS = f"1 0 9 5 /sbin/init\n7 1 9 6 {DAEMON}\n8 1 9 5 {DAEMON}\n"
@@ -142,3 +146,32 @@ def test_what_starts_a_container_at_boot_may_not_be_seen(host, boot, inconclusiv
             look("startup", place, service=agent)
     else:
         assert look("startup", place, service=agent).boot == boot
+
+
+@pytest.mark.parametrize(
+    ("dialect", "arguments", "asked"),
+    [
+        (Dialect.VENDOR, {}, ["type=vm", "type=inv"]),
+        (Dialect.VENDOR, {"container_scan_types": (ScanType.PC,)}, []),
+        (Dialect.RUNBOOK, {}, ["scan"]),
+    ],
+)
+def test_agents_in_containers_are_asked_for_what_the_vendor_supports_there(host, dialect, arguments, asked):
+    accepted = [f"On-Demand-Request ControlId: 2026032312000{n}.0" for n in (1, 2)]
+    answers = {
+        str(HOME / "bin/cloudagentctl.sh"): accepted,
+        str(HOME / "bin/qualys-cloud-agent.sh"): "Scan request submitted successfully",
+    }
+    place, script = host(answers, **arguments)
+    seen = {
+        "installation": Installation(Layout(), Configuration(), None),
+        "command_line": CommandLine(dialect, frozenset()),
+        "assessment_before": None,
+    }
+    if asked:
+        assert look("scan", place, **seen).state == "accepted"
+    else:
+        with pytest.raises(NotApplicable, match="--scan-type=pc has none of vm"):
+            look("scan", place, **seen)
+    sent = [command for command in script.commands if "cloud-agent/bin" in command and "ls -l" not in command]
+    assert [command.split()[-2 if dialect is Dialect.VENDOR else -1] for command in sent] == asked

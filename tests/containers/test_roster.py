@@ -79,6 +79,13 @@ def test_one_pod_a_node_the_one_that_stays():
     assert roster([newer, pod("b", "n1")], [daemonset(1)], None).pods == (("n1", "a"),)
 
 
+def test_a_pod_that_somebody_made_by_hand_does_not_stand_in_for_the_agents():
+    debug = pod(
+        "debug", "n1", metadata={"ownerReferences": None, "creationTimestamp": "2026-03-23T11:00:00Z"}
+    )
+    assert roster([debug, pod("a", "n1")], [daemonset(1)], None).pods == (("n1", "a"),)
+
+
 def test_pods_of_no_daemonset_are_looked_at_and_nothing_is_expected():
     assert roster([pod("a", "n1")], [], nodes("n1", "n2")).lacking == 0
 
