@@ -4,10 +4,13 @@ What is expected is the DaemonSet's own reckoning (`desiredNumberScheduled`); wh
 out from the nodes, where they may be listed. Pure but for `discover` and `settle`, which ask kubectl.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import quote
 
+from qualys_verify.agent.container import printable
 from qualys_verify.backends import Deadline
 from qualys_verify.kubectl import Cluster, Forbidden, current_context
 from qualys_verify.reasons import Inconclusive
@@ -27,6 +30,7 @@ _TOLERATED = frozenset(
     )
 )
 _HOSTNAME = "metadata.name"
+_SECOND_LOOK = 3.0  # seconds after which a node is missed for good; a DaemonSet makes a new pod in less
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ def settle(
             context = contexts[kubeconfig]
         return Cluster(settings.get("namespace") or defaults.namespace, context, kubeconfig)
 
-    settled = []
+    settled: list[Target] = []
     for target in targets:
         if target.scheme == "kubectl":
             settings = dict(target.settings)
@@ -86,7 +90,19 @@ def settle(
     for spec in specs:
         settings = dict(spec.settings)
         settled += discover(spec.text, place(settings), settings, defaults, deadline)
-    return tuple(settled)
+    return _told_apart(settled)
+
+
+def _told_apart(targets: Iterable[Target]) -> tuple[Target, ...]:
+    """Contexts of two kubeconfigs may have one name (`default`): then the ids name the files as well."""
+    found = tuple(targets)
+    count = Counter(target.id for target in found)
+    return tuple(
+        replace(target, id=f"{target.id}&kubeconfig={kubeconfig}")
+        if count[target.id] > 1 and (kubeconfig := dict(target.settings).get("kubeconfig"))
+        else target
+        for target in found
+    )
 
 
 def _chosen_context(kubeconfig: str | None, deadline: Deadline) -> str | None:
@@ -101,24 +117,30 @@ def _pod_target(
 ) -> Target:
     """A pod, named by all that tells it from others: by its node, too, where that was looked up."""
     name = f"{node}/{pod}" if node else pod
-    where = (
-        ("context", cluster.context),
-        ("kubeconfig", cluster.kubeconfig),
-        ("cache", cluster.cache),
-        ("container", container),
-    )
-    settings = (("namespace", cluster.namespace), *((key, value) for key, value in where if value))
+    of_container = (("container", container),) if container else ()
     shown = _query(cluster) + (f"&container={container}" if container else "")
     return Target(
         f"kubectl://{name}?{shown}",
         "kubectl",
         pod,
-        settings=(*settings, ("usual", defaults.container)),
+        settings=(*_settings_of(cluster), *of_container, ("usual", defaults.container)),
     )
 
 
+def _settings_of(cluster: Cluster) -> tuple[tuple[str, str], ...]:
+    """What tells a cluster, and what of it, from others."""
+    where = (
+        ("namespace", cluster.namespace),
+        ("context", cluster.context),
+        ("kubeconfig", cluster.kubeconfig),
+        ("cache", cluster.cache),
+    )
+    return tuple((key, value) for key, value in where if value)
+
+
 def _query(cluster: Cluster) -> str:
-    context = f"&context={cluster.context}" if cluster.context else ""
+    """The same in an id, where the name of a context, which may be any text, is written as in a URL."""
+    context = f"&context={quote(cluster.context, safe='@:/._-+=')}" if cluster.context else ""
     return f"namespace={cluster.namespace}{context}"
 
 
@@ -137,19 +159,31 @@ def discover(
     selector = settings.get("selector") or defaults.selector
     usual = settings.get("daemonset") or defaults.daemonset
     try:
-        pods = cluster.objects(deadline, "pods", f"--selector={selector}")
-        names = sorted({usual} | {owner for pod in pods if (owner := daemonset_of(pod))})
-        wanted = [
-            item for name in names for item in cluster.objects(deadline, "daemonsets.apps", name)
-        ]  # by name: the right to list all of the namespace's is not needed
-        sets = [item for item in wanted if _counts(item, selector, pods)]
         nodes, unlisted = _nodes(cluster, deadline)
+        pods, sets = _pods_and_sets(cluster, selector, usual, deadline)
+        if roster(pods, sets, nodes).lacking:  # one that is just being replaced is not missing
+            deadline.interrupted.wait(_SECOND_LOOK)
+            pods, sets = _pods_and_sets(cluster, selector, usual, deadline)
     except Inconclusive as reason:
-        return (Target(f"kubectl://*?{_query(cluster)}", "kubectl", "*", unseen=str(reason)),)
+        name, where = f"kubectl://*?{_query(cluster)}", _settings_of(cluster)
+        return (Target(name, "kubectl", "*", settings=where, unseen=str(reason)),)
     if not pods and not sum(map(_desired, sets)):
         raise TargetError(_nothing_there(text, cluster, selector, usual, sets))
     found = roster(pods, sets, nodes)
     return _targets(found, cluster, settings.get("container"), defaults, unlisted)
+
+
+def _pods_and_sets(
+    cluster: Cluster, selector: str, usual: str, deadline: Deadline
+) -> tuple[tuple[dict[str, Any], ...], tuple[dict[str, Any], ...]]:
+    """The agent's pods, and the DaemonSets that they belong to or would.
+
+    The latter by name: the right to list all of the namespace's is not needed.
+    """
+    pods = cluster.objects(deadline, "pods", f"--selector={selector}")
+    names = sorted({usual} | {owner for pod in pods if (owner := daemonset_of(pod))})
+    found = [item for name in names for item in cluster.objects(deadline, "daemonsets.apps", name)]
+    return pods, tuple(item for item in found if _counts(item, selector, pods))
 
 
 def _nodes(cluster: Cluster, deadline: Deadline) -> tuple[tuple[dict[str, Any], ...] | None, str]:
@@ -215,8 +249,8 @@ def _facts_of(node: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     ready = conditions.get("Ready", {"status": "True"})
     state = "" if ready.get("status") == "True" else f"NotReady ({ready.get('reason') or 'no reason given'})"
     return (
-        ("node's system", (status.get("nodeInfo") or {}).get("osImage") or ""),
-        ("node's state", state),
+        ("node's system", printable((status.get("nodeInfo") or {}).get("osImage") or "")),
+        ("node's state", printable(state)),
     )
 
 
@@ -387,4 +421,5 @@ def _missing(found: Roster, cluster: Cluster, counts: str, unlisted: str) -> Ite
 
 
 def _absent(cluster: Cluster, node: str, sentence: str) -> Target:
-    return Target(f"kubectl://{node}/no-pod?{_query(cluster)}", "kubectl", f"{node}/", absent=sentence)
+    name, where = f"kubectl://{node}/no-pod?{_query(cluster)}", _settings_of(cluster)
+    return Target(name, "kubectl", f"{node}/", settings=where, absent=sentence)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from qualys_verify.agent.container import printable
 from qualys_verify.backends import NOT_INSTALLED, Deadline, ask
 from qualys_verify.frame import RawResult, text
 from qualys_verify.reasons import Inconclusive, Unreachable
@@ -64,7 +65,7 @@ class Cluster:
     @property
     def name(self) -> str:
         """As sentences and ids name it."""
-        return self.context or "this cluster"
+        return printable(self.context) if self.context else "this cluster"
 
     def argv(self, *words: str) -> tuple[str, ...]:
         """A kubectl command line that depends on nobody's current context."""
@@ -150,7 +151,7 @@ def current_context(kubeconfig: str | None, deadline: Deadline) -> str | None:
     where = (f"--kubeconfig={kubeconfig}",) if kubeconfig else ()
     raw = ask(("kubectl", *where, "config", "current-context"), deadline)
     if raw.status == 0 and raw.stdout.strip():
-        return text(raw.stdout).strip()
+        return os.fsdecode(raw.stdout).strip()
     if raw.status == NOT_INSTALLED:
         raise Unreachable("kubectl is not installed on this machine: install it", text(raw.stderr))
     if not kubeconfig and _is_inside(os.environ):

@@ -378,6 +378,9 @@ def refuse_twins(targets: Iterable[Target]) -> None:
     if twins:
         names = twins[0]
         again = "twice" if len(set(names)) == 1 else f"as {' and '.join(sorted(set(names)))}"
+        shown = (
+            names[0].rpartition("@")[2].removeprefix("ssh://") if names[0].startswith("ssh://") else names[0]
+        )
         raise TargetError(
-            f"the host {names[0].rpartition('@')[2].removeprefix('ssh://')} is named {again}: name it once, its agent would be triggered twice"
+            f"the host {shown} is named {again}: name it once, its agent would be triggered twice"
         )

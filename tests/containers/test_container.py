@@ -101,6 +101,15 @@ def test_a_pod_that_is_not_says_why(found, trouble):
     assert read(found).trouble == trouble
 
 
+def test_what_a_cluster_says_moves_no_cursor():
+    waiting = {"reason": "Err\x1b[2J", "message": "a\u202eb"}
+    found = read(
+        pod(own={"ready": False, "state": {"running": None, "waiting": waiting}, "image": "a\x1b[31m"})
+    )
+    assert str(found).isprintable()
+    assert found.image.isprintable()
+
+
 def test_only_a_pod_that_is_deleted_is_leaving():
     assert read(pod(metadata={"deletionTimestamp": "2026-03-23T11:59:00Z"})).is_leaving
     assert not read(pod(own={"ready": False})).is_leaving

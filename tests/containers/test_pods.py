@@ -1,8 +1,10 @@
 """Pods by the real kubectl: found, looked into, refused, lost. No verdict where nothing could be seen."""
 
+import json
 import os
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +13,7 @@ from qualys_verify.cluster import settle
 from qualys_verify.kubectl import Forbidden, current_context
 from qualys_verify.reasons import Gone, Interrupted, TimedOut, Unreachable
 from qualys_verify.standin.pods import Trait
-from qualys_verify.targets import TargetError, select
+from qualys_verify.targets import TargetError, refuse_twins, select
 from qualys_verify.transport import SshSettings, connect
 from tests.containers.conftest import DEFAULTS, deadline
 
@@ -120,6 +122,27 @@ def test_inside_a_cluster_no_context_is_needed(tmp_path, monkeypatch):
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     monkeypatch.setenv("HOME", str(tmp_path))
     assert current_context(None, deadline()) is None
+
+
+def test_contexts_of_one_name_in_two_files_are_two_clusters(standin):
+    first, second = standin(1, c=Trait(refuse={"*": 401})), standin(1, c=Trait(refuse={"*": 401}))
+    specs = [f"kubectl://*?kubeconfig={c.kubeconfig}" for c in (first, second)]
+    found = settle((), select(specs).pods, DEFAULTS, deadline())
+    assert len({target.id for target in found}) == 2
+    refuse_twins(found)
+    with pytest.raises(TargetError, match="is named twice"):
+        refuse_twins(settle((), select([specs[0], specs[0]]).pods, DEFAULTS, deadline()))
+
+
+def test_a_contexts_name_is_no_markup(standin, tmp_path):
+    c = standin()
+    config = json.loads(Path(c.kubeconfig).read_text())
+    config["contexts"][0]["name"] = config["current-context"] = "<svg/onload=alert(1)> \x1b[31m"
+    (tmp_path / "odd").write_text(json.dumps(config))
+    (target,) = settle((), select([f"kubectl://*?kubeconfig={tmp_path / 'odd'}"]).pods, DEFAULTS, deadline())
+    assert target.absent == target.unseen == ""
+    assert "<" not in target.id
+    assert target.id.isprintable()
 
 
 # --- refused ---------------------------------------------------------------------------------------------
@@ -299,6 +322,26 @@ def test_a_pod_that_goes_in_the_middle_is_named_as_such_and_stays_so(standin, en
     assert sentence in str(reason)
     with pytest.raises(Gone):
         way.run(["true"])
+
+
+def test_a_node_that_is_lost_in_the_middle_is_said(standin, enter):
+    c = standin()
+    way = enter(targets_of(c)[0])
+    reason = lose(c, way, "lose-node")
+    assert not isinstance(reason, Gone)  # it may come back
+    assert "the pod is Running and not ready: NodeNotReady; node ip-192-0-2-1" in str(reason)
+    (target,) = targets_of(c)
+    assert dict(target.facts)["node's state"] == "NotReady (NodeStatusUnknown)"
+
+
+def test_a_pod_that_is_just_being_replaced_is_no_missing_one(standin):
+    c = standin()
+    c.wish("agent-1", "reschedule")
+    while (c.root("agent-1") / "run/reschedule").exists():
+        time.sleep(0.02)
+    (target,) = targets_of(c)
+    assert (target.name, target.absent) == ("agent-1-2", "")
+    assert len(c.asked("list", "pods")) == 2
 
 
 def test_a_pod_that_is_gone_before_it_is_entered(standin, enter):

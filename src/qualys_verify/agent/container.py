@@ -199,8 +199,8 @@ def _pod(pod: Mapping[str, Any], wanted: str | None, usual: str, now: datetime) 
         boot=BOOT
         if (spec.get("restartPolicy") or "Always") == "Always"
         else f"does not start at boot: restartPolicy {spec['restartPolicy']}",
-        image=own.get("image") or image,
-        image_id=(own.get("imageID") or "").rpartition("://")[2],
+        image=printable(own.get("image") or image),
+        image_id=printable((own.get("imageID") or "").rpartition("://")[2]),
         node=spec.get("nodeName") or "",
         phase=status.get("phase") or "unknown",
         is_leaving="deletionTimestamp" in meta,
@@ -244,15 +244,21 @@ def _trouble(pod: Mapping[str, Any], own: Mapping[str, Any], state: Mapping[str,
 
 def _said(item: Mapping[str, Any]) -> str:
     """`: reason (message)` of a state, a condition or a status."""
-    reason, message = item.get("reason") or "", " ".join((item.get("message") or "").split())[:_LONGEST]
+    reason = printable(item.get("reason") or "")
+    message = printable(" ".join((item.get("message") or "").split()))[:_LONGEST]
     return (f": {reason}" if reason else "") + (f" ({message})" if message else "")
+
+
+def printable(text: str) -> str:
+    """Text of a cluster's for a report: what would move a terminal's cursor or reverse a line is shown as `?`."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _ending(ended: Mapping[str, Any] | None) -> str:
     """`OOMKilled, exit status 137`."""
     if not ended:
         return ""
-    return f"{ended.get('reason') or 'Error'}, exit status {ended.get('exitCode', '?')}"
+    return printable(f"{ended.get('reason') or 'Error'}, exit status {ended.get('exitCode', '?')}")
 
 
 # --- plain containers ------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ It knows what the suite and a curious user ask of a cluster: versions and discov
 clusters from 1.35 on. There is no SPDY. What is asked is written to `DIR/requests.log`.
 
 Files in a pod's `run/` are wishes: `hang-up` loses its connections, `restart` kills and restarts its container,
-`delete` deletes it, `reschedule` has the DaemonSet make another in its place.
+`delete` deletes it, `reschedule` has the DaemonSet make another in its place, `lose-node` loses its node.
 """
 
 import argparse
@@ -24,6 +24,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ from qualys_verify.standin.podshell import PodShell, make_pod
 _LOOPBACK = "127.0.0.1"
 _PROTOCOL = "v5.channel.k8s.io"
 _STDIN, _ERROR, _CLOSE = 0, 3, 255  # channels of the protocol; 1 and 2 are stdout and stderr
-_WISHES = ("hang-up", "restart", "delete", "reschedule")
+_WISHES = ("hang-up", "restart", "delete", "reschedule", "lose-node")
+_GAP = 1.0  # seconds until a DaemonSet has made another pod
 _VERSION = {"major": "1", "minor": "33", "gitVersion": "v1.33.0-standin", "platform": "linux/amd64"}
 _RESOURCES = {
     "v1": (
@@ -85,6 +87,7 @@ class _Cluster:
         self.desired = desired
         self.pods: dict[str, _Pod] = {}
         self.nodes: list[str] = []
+        self.lost: set[str] = set()
         self.version = 1
         self.watchers: set[asyncio.Queue[dict[str, Any]]] = set()
 
@@ -93,7 +96,10 @@ class _Cluster:
         if resource == "pods":
             return [item.pod.as_object(self.version) for _, item in sorted(self.pods.items())]
         if resource == "nodes":
-            return [kinds.node_object(name, self.trait.node) for name in self.nodes]
+            return [
+                kinds.node_object(name, kinds.LOST_NODE if name in self.lost else self.trait.node)
+                for name in self.nodes
+            ]
         if self.trait.daemonset.get("absent"):
             return []
         ready = sum("status" not in self.trait.pod for _ in self.pods)
@@ -105,18 +111,24 @@ class _Cluster:
         for queue in self.watchers:
             queue.put_nowait({"type": kind, "object": pod.as_object(self.version)})
 
+    def _make_again(self, item: _Pod) -> None:
+        again = kinds.Pod(f"{item.pod.name}-2", item.pod.node, item.pod.changes)
+        self.pods[again.name] = _Pod(again, item.root, item.agent)
+        self.tell("ADDED", again)
+
     async def fulfil(self, item: _Pod, wish: str) -> None:
         """Do what a pod's `run/` asks for."""
         if wish == "restart":
             item.pod = item.pod.restarted()
             self.tell("MODIFIED", item.pod)
+        elif wish == "lose-node":
+            self.lost.add(item.pod.node)
+            item.pod = replace(item.pod, changes=kinds.merged(item.pod.changes, kinds.POD_OF_LOST_NODE))
         elif wish in {"delete", "reschedule"}:
             del self.pods[item.pod.name]
             self.tell("DELETED", item.pod)
             if wish == "reschedule":
-                again = kinds.Pod(f"{item.pod.name}-2", item.pod.node, item.pod.changes)
-                self.pods[again.name] = _Pod(again, item.root, item.agent)
-                self.tell("ADDED", again)
+                asyncio.get_running_loop().call_later(_GAP, self._make_again, item)
         item.hang_up()
 
 

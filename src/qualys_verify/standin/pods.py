@@ -17,6 +17,13 @@ _DIGEST = "sha256:" + "fa6e" * 16
 _RULES = {401: "Unauthorized", 403: "Forbidden", 429: "TooManyRequests", 500: "InternalError"}
 
 Changes = Mapping[str, Any]
+# What the node controller writes when a node does not answer any more.
+LOST_NODE: Changes = {
+    "status": {"conditions": [{"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown"}]}
+}
+POD_OF_LOST_NODE: Changes = {
+    "status": {"conditions": [{"type": "Ready", "status": "False", "reason": "NodeNotReady"}]}
+}
 
 
 @dataclass(frozen=True)

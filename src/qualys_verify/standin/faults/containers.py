@@ -13,7 +13,7 @@ from qualys_verify.standin.faults.base import (
     variant,
 )
 from qualys_verify.standin.faults.execution import Delays, DelaysForEver, NeverEnds, NeverTakes, fails
-from qualys_verify.standin.pods import CONTAINER, Changes, Trait
+from qualys_verify.standin.pods import CONTAINER, LOST_NODE, POD_OF_LOST_NODE, Changes, Trait
 
 _OOM = {"terminated": {"reason": "OOMKilled", "exitCode": 137}}
 _LONG_AGO = {"running": {"startedAt": "2020-01-01T00:00:00Z"}}
@@ -151,14 +151,7 @@ FAULTS = (
     _pod(
         "pod-on-lost-node",
         "The node does not answer its cluster any more.",
-        trait=Trait(
-            pod=_not_ready("NodeNotReady"),
-            node={
-                "status": {
-                    "conditions": [{"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown"}]
-                }
-            },
-        ),
+        trait=Trait(pod=POD_OF_LOST_NODE, node=LOST_NODE),
     ),
     _pod(
         "pod-terminating",
