@@ -87,7 +87,7 @@ def test_a_selection_that_finds_nothing_ends_4_with_one_sentence(standin, run, q
 @pytest.mark.parametrize(
     ("refuse", "sentence"),
     [
-        ({"*": 401}, "does not accept the credentials"),
+        ({"*": 401}, "does not know who asks"),
         ({"list pods": 403}, 'resources: ["pods"], verbs: ["list"]'),
         ({"create pods/exec": 403}, 'resources: ["pods/exec"], verbs: ["create"]'),
     ],

@@ -159,7 +159,7 @@ def test_a_contexts_name_is_no_markup(standin, tmp_path):
             {"get daemonsets": 403},
             'allow to get daemonsets: a Role in namespace qualys-agent needs the rule {apiGroups: ["apps"], resources: ["daemonsets"], verbs: ["get"]}',
         ),
-        ({"*": 401}, "does not accept the credentials"),
+        ({"*": 401}, "does not know who asks"),
         ({"list pods": 500}, "has trouble of its own"),
     ],
     ids=["pods", "daemonsets", "token", "trouble"],

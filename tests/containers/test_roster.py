@@ -202,7 +202,7 @@ def test_a_missing_permission_names_the_rule_and_where_it_belongs():
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("error: You must be logged in to the server (Unauthorized)", "does not accept the credentials"),
+        ("error: You must be logged in to the server (Unauthorized)", "does not know who asks"),
         ('error: context "prodd" does not exist', "no such context"),
         (
             "Unable to connect to the server: tls: failed to verify certificate: x509: certificate signed by unknown authority",

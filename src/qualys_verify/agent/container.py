@@ -6,7 +6,7 @@ Pure: the JSON of `kubectl get pod`, `docker inspect` and `podman inspect` in, v
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 from typing import Any
@@ -34,7 +34,7 @@ class Container:
     """
 
     name: str
-    instance: str
+    instance: str = field(repr=False)  # an id of the cluster's, which says nothing to a reader
     trouble: str
     restarts: int
     running_for: timedelta | None
