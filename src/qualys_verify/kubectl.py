@@ -22,7 +22,7 @@ _FORBIDDEN = re.compile(
 _REASONS = (
     (
         re.compile(r"Unauthorized|must be logged in|provide credentials|getting credentials", re.IGNORECASE),
-        "the cluster does not know who asks (401): is the login still valid, and does `kubectl auth whoami` answer?",
+        "the cluster does not know who asks, 401 Unauthorized: is the login still valid, and does `kubectl auth whoami` answer?",
     ),
     (
         re.compile(r"context .*(?:does not exist|not found)|no context exists", re.IGNORECASE),
