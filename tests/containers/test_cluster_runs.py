@@ -40,7 +40,7 @@ def test_a_healthy_cluster_ends_green_with_one_request_of_each_type_and_one_shel
     c = standin(2)
     ran = run(hosts(c), *FAST)
     assert ran.status == 0, ran.out
-    assert ran.outcomes == {"passed": 32, "skipped": 4}
+    assert ran.outcomes == {"passed": 34, "skipped": 4}
     assert [requests(c, f"agent-{n}") for n in (1, 2)] == [Counter(["type=vm", "type=inv"])] * 2
     assert len(c.asked("create", "pods/exec")) == 2
     asked_for = [
@@ -95,7 +95,7 @@ def test_a_selection_that_finds_nothing_ends_4_with_one_sentence(standin, run, q
 )
 def test_a_cluster_that_refuses_is_inconclusive(standin, run, refuse, sentence):
     ran = run(hosts(standin(c=Trait(refuse=refuse))), *FAST)
-    assert (ran.status, ran.outcomes) == (6, {"error": 18})
+    assert (ran.status, ran.outcomes) == (6, {"error": 19})
     assert sentence in ran.report.read_text().replace("&#34;", '"').replace("&quot;", '"')
 
 
@@ -147,7 +147,7 @@ def test_neither_the_token_nor_what_stands_in_a_pods_environment_is_shown(standi
 def test_the_demo_of_bottlerocket_ends_green(kubectl, run):  # noqa: ARG001  # skips without it
     ran = run("--hosts=demo://bottlerocket?hosts=2&delay=0.5")
     assert ran.status == 0, ran.out
-    assert ran.outcomes == {"passed": 32, "skipped": 4}
+    assert ran.outcomes == {"passed": 34, "skipped": 4}
     assert "demo://ip-192-0-2-1.ec2.internal/qualys-cloud-agent-7h2kq1" in ran.out
     assert ran.left_behind == []
 

@@ -5,7 +5,14 @@ from datetime import timedelta
 
 import pytest
 
-from qualys_verify.agent.container import Absence, ContainedAgent, ContainedProcesses, Container, parse_inspect, parse_pod
+from qualys_verify.agent.container import (
+    Absence,
+    ContainedAgent,
+    ContainedProcesses,
+    Container,
+    parse_inspect,
+    parse_pod,
+)
 from tests.containers.objects import IMAGE_ID, NOW, USUAL, inspected, pod
 
 OOM = {"terminated": {"reason": "OOMKilled", "exitCode": 137}}

@@ -65,6 +65,18 @@ def test_no_unit_is_looked_for_and_the_agents_own_process_counts(host):
     assert look("processes", place, service=seen) is seen.processes
 
 
+@pytest.mark.parametrize(
+    ("listing", "state"), [(PS, "runs"), ("1 0 9 6 nginx\n", "no agent process in the container")]
+)
+def test_whether_the_agent_itself_runs_is_seen_by_its_process(host, listing, state):
+    place, script = host({"ps -eo pid,ppid,pidns,mntns,args": listing})
+    seen = look("unit", place, identity=place.identity)
+    before = list(script.commands)
+    processes = look("processes", place, service=seen)
+    assert look("agent_process", place, service=seen, processes=processes).state == state
+    assert script.commands == before
+
+
 def test_the_report_shows_what_is_known_from_outside(host):
     place, _ = host()
     facts = dict(place.identity.facts)
@@ -109,9 +121,10 @@ def test_a_program_that_may_not_be_listed_is_not_absent(host):
 
 
 def test_a_user_that_is_not_root_reads_as_it_is_and_never_asks_for_sudo(host):
-    place, script = host({f"head -c 262144 {CONF}": MISSING}, uid="1000")
+    place, script = host({"head -c 262144": MISSING}, uid="1000")
     look("identity", place)
-    assert script.commands[-1] == f"head -c 262144 {CONF}"
+    assert f"head -c 262144 {CONF}" in script.commands
+    assert not [command for command in script.commands if "sudo" in command]
     place, script = host({"true": ""}, uid="1000", sudo=True)
     place.run(root("true"))
     assert script.commands[-1] == "sudo -n true"

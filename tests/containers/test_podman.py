@@ -165,7 +165,7 @@ def test_the_whole_runbook_in_a_real_container_ends_green(podman, run):
     podman.start("agent", FULL)
     ran = run("--hosts=podman://agent", "--poll-interval=0.5", "--poll-timeout=15")
     assert ran.status == 0, ran.out
-    assert ran.outcomes == {"passed": 16, "skipped": 2}
+    assert ran.outcomes == {"passed": 17, "skipped": 2}
     requests = podman("exec", "agent", "cat", "/var/lib/standin/requests.log")
     assert [line.split()[2] for line in requests.splitlines()] == ["type=vm", "type=inv"]
     assert ran.left_behind == []

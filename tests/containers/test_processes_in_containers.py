@@ -41,6 +41,11 @@ def test_where_mounts_are_not_told_the_pid_namespace_counts_and_without_both_eve
     assert parse_contained(f"{own}\n{other}", "", "").daemons == (7, 8)
 
 
+def test_a_helper_that_has_lost_its_parent_is_no_second_agent():
+    listing = f"7 1 1 5 {DAEMON}\n8 1 1 5 {DAEMON} --scan"
+    assert parse_contained(listing, "mnt:[5]", "pid:[1]").state == "no second agent"
+
+
 def test_two_agents_in_one_container_are_two():
     assert parse_contained(f"7 1 1 5 {DAEMON}\n8 1 1 5 {DAEMON}", "mnt:[5]", "pid:[1]").state.startswith(
         "2 agents"

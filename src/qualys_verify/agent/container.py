@@ -351,7 +351,9 @@ def parse_contained(listing: str, own_mounts: str, own_space: str) -> ContainedP
     daemons = [process for process in agents.values() if process.parent not in agents]
     first = daemons[0] if daemons else None
     # The same program with other arguments is a helper that has lost its parent.
-    beside = [item.pid for item in daemons if first and (item.program != first.program or item.args == first.args)]
+    beside = [
+        item.pid for item in daemons if first and (item.program != first.program or item.args == first.args)
+    ]
     others = sum(process.parent not in elsewhere for process in elsewhere.values())
     return ContainedProcesses(tuple(beside), first.program if first else None, others)
 
