@@ -1,5 +1,6 @@
 """The agent's process in a container, also where the node's are seen (hostPID), by `ps` and by the walk through /proc."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -53,14 +54,17 @@ def test_two_agents_in_one_container_are_two():
 
 
 @pytest.mark.parametrize("command", [CONTAINED_PROCESSES, WALK], ids=["ps", "walk"])
-def test_both_listings_show_a_real_process_as_this_containers_own(tmp_path, monkeypatch, command):
-    monkeypatch.delenv("COLUMNS", raising=False)  # as the frame does
+def test_both_listings_show_a_real_process_as_this_containers_own(tmp_path, command):
+    # Lines of any length, as the frame has it; readline sets COLUMNS behind Python's back.
+    environment = {key: value for key, value in os.environ.items() if key != "COLUMNS"}
     program = tmp_path / "qualys-cloud-agent"
     program.write_text("import time\ntime.sleep(60)\n")
     with subprocess.Popen([sys.executable, str(program)]) as daemon:
         try:
             said = [
-                subprocess.run(argv, capture_output=True, text=True, check=True, timeout=30).stdout
+                subprocess.run(
+                    argv, capture_output=True, text=True, check=True, timeout=30, env=environment
+                ).stdout
                 for argv in (command, OWN_MOUNTS, OWN_SPACE)
             ]
         finally:
