@@ -178,7 +178,7 @@ def test_an_agent_that_has_ended_in_a_running_container_is_non_compliant(podman,
         "agent",
         "/bin/sh",
         "-c",
-        "p=$(cat /run/qualys-cloud-agent.pid); while kill $p 2>/dev/null; do sleep 0.1; done",
+        "until p=$(cat /run/qualys-cloud-agent.pid) && kill $p; do sleep 0.1; done; while kill $p; do sleep 0.1; done",
     )
     found = agent_in(enter("podman://agent"))
     assert (found.presence, found.state) == ("installed", "running and ready, without the agent's process")
