@@ -1,4 +1,4 @@
-"""testinfra's backends, with a deadline for their local client processes and bounded output."""
+"""testinfra's backends and the shells of containers, with a deadline for their local client processes and bounded output."""
 
 import json
 import os
@@ -6,7 +6,7 @@ import selectors
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +15,7 @@ from typing import Protocol
 
 import testinfra.backend.ansible
 import testinfra.backend.base
-import testinfra.backend.docker
-import testinfra.backend.kubectl
 import testinfra.backend.local
-import testinfra.backend.podman
 import testinfra.backend.ssh
 
 from qualys_verify.frame import RawResult
@@ -32,6 +29,10 @@ _TICK = 0.2
 # What the way there and back may take on top of a command's own time, which the target enforces itself: a
 # fifth of it, and not more than so many seconds.
 _GRACE = 5.0
+# How long a client may take to end by itself when its shell's input ends, in seconds.
+_GOODBYE = 1.0
+# The shell's status for a program that it does not find.
+NOT_INSTALLED = 127
 
 
 @dataclass(frozen=True)
@@ -113,16 +114,83 @@ class Local(_Bounded, testinfra.backend.local.LocalBackend):  # type: ignore[mis
         return self.run_bounded("exec /bin/sh", script, mark)
 
 
-class Docker(_Bounded, testinfra.backend.docker.DockerBackend):  # type: ignore[misc]  # testinfra ships no types
-    """`docker exec`."""
+class Shell:
+    """One shell in a container, by `docker exec`, `podman exec` or `kubectl exec`, kept open for all that is run there.
+
+    Each opening is a process here, and in a cluster an entry of its audit log. A script that was cut short is
+    not run at all: a shell reads `( … )` to its end first.
+    """
+
+    def __init__(self, argv: Sequence[str], deadline: Deadline) -> None:
+        """`argv` is the client's command line; nothing is started yet. The environment is a copy, as above."""
+        self._argv = tuple(argv)
+        self._deadline = deadline
+        self._environment = dict(os.environ)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a shell that still runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def deliver(self, script: str, mark: bytes) -> RawResult:
+        """See Backend. What ends the client in the middle ends the shell; the next script gets another one."""
+        if not self.is_open:
+            self.close()
+            try:
+                self._process = _start(self._argv, self._environment)
+            except OSError as error:
+                return _not_started(self._argv, error)
+        assert self._process and self._process.stdin  # noqa: S101,PT018  # just started, with pipes
+        last = b"\n" + mark + b" end\n"
+        try:
+            with suppress(BrokenPipeError):
+                self._process.stdin.write(os.fsencode(f"(\n{script}\n)\n"))
+                self._process.stdin.flush()
+            raw, is_whole = _read_until(self._process, self._deadline, mark, last)
+        except BaseException:
+            self.close()
+            raise
+        if not is_whole:
+            self.close()
+        return raw
+
+    def close(self) -> None:
+        """End the shell, and its client if it does not listen; again is harmless."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with process:  # closes the pipes
+            with suppress(BrokenPipeError):
+                process.stdin.close() if process.stdin else None
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0 if self._deadline.interrupted.is_set() else _GOODBYE)
+            _end(process)
 
 
-class Podman(_Bounded, testinfra.backend.podman.PodmanBackend):  # type: ignore[misc]  # testinfra ships no types
-    """`podman exec`."""
+def ask(argv: Sequence[str], deadline: Deadline, limit: int = 0) -> RawResult:
+    """Run a client program here, such as `docker inspect`; TimedOut or Interrupted after killing all it started."""
+    try:
+        process = _start(argv, dict(os.environ))
+    except OSError as error:
+        return _not_started(argv, error)
+    with process:
+        try:
+            return _communicate(process, b"", deadline, b"", limit)
+        finally:
+            _end(process)
 
 
-class Kubectl(_Bounded, testinfra.backend.kubectl.KubectlBackend):  # type: ignore[misc]  # testinfra ships no types
-    """`kubectl exec`."""
+def _start(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        list(argv), stdin=pipe, stdout=pipe, stderr=pipe, env=environment, start_new_session=True
+    )
+
+
+def _not_started(argv: Sequence[str], error: OSError) -> RawResult:
+    """What a shell says of a program that it does not find."""
+    return RawResult(NOT_INSTALLED, b"", os.fsencode(f"{argv[0]}: {error.strerror}"))
 
 
 class Ansible(_Bounded, testinfra.backend.ansible.AnsibleBackend):  # type: ignore[misc]  # testinfra ships no types
@@ -155,15 +223,32 @@ def _ansible_result(answer: Path, raw: RawResult) -> RawResult:
 
 
 def _communicate(
-    process: subprocess.Popen[bytes], script: bytes, deadline: Deadline, mark: bytes
+    process: subprocess.Popen[bytes],
+    script: bytes,
+    deadline: Deadline,
+    mark: bytes,
+    limit: int = 0,
 ) -> RawResult:
-    """Feed a script (small enough for a pipe's buffer) and read until the process has ended.
-
-    The end of the process is the end, not that of its pipes: OpenSSH's shared connection may inherit them.
-    """
-    assert process.stdin and process.stdout and process.stderr  # noqa: S101,PT018  # the caller made pipes
+    """Feed a script (small enough for a pipe's buffer) and read until the process has ended."""
+    assert process.stdin  # noqa: S101  # the caller made pipes
     with suppress(BrokenPipeError), process.stdin:
         process.stdin.write(script)
+    return _read_until(process, deadline, mark, b"", limit)[0]
+
+
+def _read_until(
+    process: subprocess.Popen[bytes],
+    deadline: Deadline,
+    mark: bytes,
+    last: bytes,
+    limit: int = 0,
+) -> tuple[RawResult, bool]:
+    """Read until the process has ended or, where `last` is not empty, has printed it on both streams.
+
+    Returns what was read, and whether `last` came. The end of the process is the end, not that of its pipes:
+    OpenSSH's shared connection may inherit them.
+    """
+    assert process.stdout and process.stderr  # noqa: S101,PT018  # the caller made pipes
     streams = {process.stdout.fileno(): bytearray(), process.stderr.fileno(): bytearray()}
     started, printed = time.monotonic(), streams[process.stdout.fileno()]
 
@@ -172,6 +257,10 @@ def _communicate(
         ended = printed.count(mark) if mark else 0
         return started + deadline.seconds * max(1, ended) + min(_GRACE, deadline.seconds / 5)
 
+    def result(status: int) -> RawResult:
+        stdout, stderr = streams.values()
+        return RawResult(status, bytes(stdout), bytes(stderr))
+
     with selectors.DefaultSelector() as selector:
         for stream in streams:
             selector.register(stream, selectors.EVENT_READ)
@@ -179,26 +268,26 @@ def _communicate(
             has_ended = process.poll() is not None  # asked first: what it wrote before its end is then there
             ready = selector.select(0 if has_ended else _TICK)
             for key, _ in ready:
-                if not _read(key.fd, streams[key.fd]):
+                if not _read(key.fd, streams[key.fd], limit):
                     selector.unregister(key.fd)
+            if last and all(last in kept for kept in streams.values()):
+                return result(0), True
             if has_ended and not ready:
                 break
             _check(deadline, give_up())
     while process.poll() is None:  # it has closed its pipes and still runs
         _check(deadline, give_up())
         time.sleep(_TICK)
-    stdout, stderr = streams.values()
-    return RawResult(process.returncode, bytes(stdout), bytes(stderr))
+    return result(process.returncode), False
 
 
-def _read(stream: int, kept: bytearray) -> bool:
-    """Take what a pipe holds; False at its end. Inconclusive when it is more than any command of ours prints."""
+def _read(stream: int, kept: bytearray, limit: int) -> bool:
+    """Take what a pipe holds; False at its end. Inconclusive when it is more than `limit`, or any command of ours, prints."""
+    limit = limit or OUTPUT_LIMIT
     chunk = os.read(stream, 1 << 16)
     kept += chunk
-    if len(kept) > OUTPUT_LIMIT:
-        raise Inconclusive(
-            f"the target printed more than {OUTPUT_LIMIT >> 20} MiB to one command; it was cut off"
-        )
+    if len(kept) > limit:
+        raise Inconclusive(f"the target printed more than {limit >> 20} MiB to one command; it was cut off")
     return bool(chunk)
 
 

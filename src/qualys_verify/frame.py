@@ -56,12 +56,12 @@ class Frame:
         return f"{self.first}{self.second}".encode()
 
     def script(self, commands: Sequence[str]) -> str:
-        """The script for `/bin/sh`: messages in English, the zone of the machine, the system's programs on PATH.
+        """The script for `/bin/sh`: messages in English, the zone of the machine, lines of any length, the system's programs on PATH.
 
         Each command has a shell of its own, so that `exit` or a variable in it is no end of the frame.
         """
         lines = [
-            "LC_ALL=C; LANGUAGE=; export LC_ALL LANGUAGE; unset TZ",
+            "LC_ALL=C; LANGUAGE=; export LC_ALL LANGUAGE; unset TZ COLUMNS",
             'PATH="${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"; export PATH',
             f"a={self.first}; b={self.second}",
             r"""mark() { printf '\n%s%s %s\n' "$a" "$b" "$1"; printf '\n%s%s %s\n' "$a" "$b" "$1" >&2; }""",

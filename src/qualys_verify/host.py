@@ -13,6 +13,7 @@ from typing import Protocol
 
 from qualys_verify.agent.clock import HostClock, parse_clock
 from qualys_verify.agent.commands import beginning
+from qualys_verify.agent.container import Container
 from qualys_verify.agent.layout import Layout
 from qualys_verify.identity import CLOCK, PROBES, Identity, read_identity
 from qualys_verify.reasons import Denied, Inconclusive, NotApplicable, TimedOut, Unreachable
@@ -174,9 +175,20 @@ class Host:
         replies = self._run(list(PROBES.values()), [whole] * len(PROBES))
         answers = {name: reply.stdout.strip() for name, reply in zip(PROBES, replies, strict=True)}
         try:
-            return read_identity(answers, self._transport.host_key, controller)
+            found = read_identity(answers, self._transport.host_key, controller)
         except ValueError as error:
             raise Inconclusive(f"{self.target.id}: {error}") from error
+        return replace(found, around=(*self.target.facts, *(self.container.facts if self.container else ())))
+
+    @property
+    def container(self) -> Container | None:
+        """What is known from outside of the container that this is; None for other hosts, and before a first look."""
+        return self._transport.container
+
+    @property
+    def is_contained(self) -> bool:
+        """Whether it is a container without an init system of its own: then there are no units in it."""
+        return self.target.is_contained and not (self.container and self.container.is_machine)
 
     @cached_property
     def may_guard(self) -> bool:
@@ -244,7 +256,7 @@ class Host:
                 + (
                     "not even to root: look at the file's mount, ACL and SELinux label"
                     if _is_root(reply)
-                    else "let this login use sudo for it"
+                    else self._how_to_be_root
                 )
             )
         if _NO_SUCH_FILE.search(reply.stderr):
@@ -253,6 +265,12 @@ class Host:
         raise Inconclusive(
             f"{self.target.id}: `{reply.command}` ended with status {reply.status} and said: {said}"
         )
+
+    @property
+    def _how_to_be_root(self) -> str:
+        if self.is_contained:
+            return "its container's user may not: enter a plain container as root (docker://root@NAME), run a pod's as root"
+        return "let this login use sudo for it"
 
     def trigger(self, command: Command) -> tuple[datetime, Reply]:
         """Run a command that makes the agent act: once a run, whoever asks again gets the first answer.
@@ -307,7 +325,8 @@ class Host:
 
     @property
     def _elevates(self) -> bool:
-        return self.identity.uid != 0 or self.settings.sudo
+        """In a container there is no sudo, and its user is the one who owns the agent's files."""
+        return self.settings.sudo or (self.identity.uid != 0 and not self.is_contained)
 
     @property
     def _sudo(self) -> tuple[str, ...]:

@@ -38,7 +38,8 @@ class Identity:
 
     `offset` is how far its clock is ahead of the controller's. `host_key` is the fingerprint of the key that
     SSH verified. `has_timeout`: the target can end a command of ours by itself. `hostids` are the SHA-256 of the
-    agent's ids (several where an earlier installation has left one): only root may read them, see `fingerprint`.
+    agent's ids (several where an earlier installation has left one): only root may read them, see `fingerprint`. `around` is what
+    is known from outside of a container: pairs of a name and a value.
     """
 
     uid: int
@@ -58,6 +59,7 @@ class Identity:
     reboot_required: bool
     has_timeout: bool
     hostids: tuple[str, ...] = ()
+    around: tuple[tuple[str, str], ...] = ()
 
     @property
     def installation(self) -> tuple[str, str, str]:
@@ -86,6 +88,7 @@ class Identity:
             ("agent package", self.agent_version),
             ("agent hostid, SHA-256", ", ".join(self.hostids)),
             (REBOOT, self.why_reboot),
+            *self.around,
         )
         return tuple((name, value) for name, value in pairs if value)
 

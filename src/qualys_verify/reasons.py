@@ -25,6 +25,13 @@ class Unreachable(Inconclusive):
         self.said = said
 
 
+class Gone(Unreachable):
+    """What was looked at is not there any more: its container was restarted, its pod deleted or moved.
+
+    No later look at this target can say anything about what was asked of it before.
+    """
+
+
 class Denied(Inconclusive):
     """The target is reachable, but the login may not look (no sudo, a password asked for, no permission)."""
 
@@ -38,5 +45,5 @@ class Interrupted(Inconclusive):
 
 
 def may_pass(reason: BaseException) -> bool:
-    """Whether another look may succeed: a connection that is lost may come back, a permission does not."""
-    return isinstance(reason, Inconclusive) and not isinstance(reason, Interrupted | Denied)
+    """Whether another look may succeed: a connection that is lost may come back, a permission or a pod does not."""
+    return isinstance(reason, Inconclusive) and not isinstance(reason, Interrupted | Denied | Gone)

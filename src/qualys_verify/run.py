@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from qualys_verify.backends import Deadline
+from qualys_verify.cluster import settle
 from qualys_verify.evidence.redaction import Redactor
 from qualys_verify.evidence.still_open import OpenReason, still_open
 from qualys_verify.fleet import Fleet, Progress, Witness
@@ -23,14 +24,15 @@ from qualys_verify.host import Host
 from qualys_verify.identity import Identity
 from qualys_verify.observation import Observation
 from qualys_verify.settings import Settings
-from qualys_verify.targets import DemoSpec, Selection, Target, TargetError
-from qualys_verify.transport import SshSettings, connect, disconnect
+from qualys_verify.targets import DemoSpec, Selection, Target, TargetError, refuse_twins
+from qualys_verify.transport import SshSettings, Transport, connect, disconnect
 from qualys_verify.verdict import Finding
 
 if TYPE_CHECKING:
+    from qualys_verify.standin.bottlerocket import ClusterDemo
     from qualys_verify.standin.demo import Demo
 
-NO_DEMO = "the demo needs asyncssh: install it with `pip install 'qualys-verify[demo]'` (in a checkout: `pip install -e '.[demo]'`)"
+NO_DEMO = "the demo needs asyncssh and aiohttp: install it with `pip install 'qualys-verify[demo]'` (in a checkout: `pip install -e '.[demo]'`)"
 # How long a demo's stand-in scans take when nothing is said, in seconds.
 DEMO_DELAY = 2.0
 _LONG = 60
@@ -51,11 +53,18 @@ class Run:
         self.id = secrets.token_hex(4)
         self.folder = report_root / f"{self.started:%Y%m%dT%H%M%SZ}-{self.id}"
         self.redactor = Redactor(settings.evidence.redaction)
-        self.targets = tuple(replace(target, layout=settings.layout) for target in selection.targets)
         self.fleet = Fleet(settings.at_once)
+        self._deadline = Deadline(settings.command_timeout, self.fleet.interrupted)
+        listed = settle(selection.targets, selection.pods, settings.kube, self._deadline)
+        refuse_twins(listed)
+        self.targets = tuple(replace(target, layout=settings.layout) for target in listed)
         self._demo_spec = selection.demo
         self._demo: Demo | None = None
+        self._clusters: ClusterDemo | None = None
+        self._ways: dict[str, Transport] = {}
         if selection.demo:
+            self._clusters = _demo_clusters(selection.demo, self._deadline)
+            self.targets += self._clusters.targets if self._clusters else ()
             self.targets += _demo_targets(selection.demo)
         self.targets = _named(self.targets, self.redactor, self.id)
         # Short: a control socket's path may have 104 characters at most.
@@ -101,6 +110,8 @@ class Run:
             self._start_demo(plans)
             self.fleet.observe(plans, self._open, self._close, in_time, journal)
         finally:
+            for way in list(self._ways.values()):
+                way.close()
             for number in range(len(self.targets)):  # also those whose observer a second Ctrl-C cut short
                 with suppress(OSError):
                     disconnect(self._ssh, number)
@@ -109,13 +120,16 @@ class Run:
 
     def _open(self, target: Target) -> Host:
         settings, place = self.settings, target
+        if target.id.startswith("demo://"):
+            settings = self._demo_settings()
         if target.scheme == "demo":
-            settings, place = self._demo_settings(), self._demo_place(target)
-        deadline = Deadline(settings.command_timeout, self.fleet.interrupted)
-        transport = connect(place, self._ssh, deadline, self._number(target))
+            place = self._demo_place(target)
+        transport = self._ways[target.id] = connect(place, self._ssh, self._deadline, self._number(target))
         return Host(place, settings, transport, self.fleet.sleep, self.fleet.claims)
 
     def _close(self, target: Target) -> None:
+        if way := self._ways.pop(target.id, None):
+            way.close()
         with suppress(OSError):
             disconnect(self._ssh, self._number(target))
 
@@ -134,8 +148,9 @@ class Run:
             raise pytest.UsageError(str(error)) from error
 
     def _stop_demo(self) -> None:
-        if self._demo is not None:
-            self._demo.close()
+        for demo in (self._demo, self._clusters):
+            if demo is not None:
+                demo.close()
 
     def _demo_place(self, target: Target) -> Target:
         """A demo host as the ssh target that it really is, with its agent's paths."""
@@ -176,6 +191,20 @@ def _short_directory() -> Path:
     """A folder for control sockets, whose paths may have some hundred characters at most."""
     usual = Path(tempfile.gettempdir())
     return Path(tempfile.mkdtemp(prefix="qv-", dir=usual if len(str(usual)) < _LONG else "/tmp"))  # noqa: S108  # mkdtemp makes it ours alone
+
+
+def _demo_clusters(spec: DemoSpec, deadline: Deadline) -> "ClusterDemo | None":
+    """The demo's clusters, which run already, because their hosts are found as those of any cluster are."""
+    if find_spec("aiohttp") is None or find_spec("asyncssh") is None:
+        raise TargetError(NO_DEMO)
+    from qualys_verify.standin.bottlerocket import ClusterDemo, plan_clusters  # noqa: PLC0415  # only the demo needs it
+    from qualys_verify.standin.process import DemoError  # noqa: PLC0415  # the same
+
+    try:
+        plan = plan_clusters(spec)
+        return ClusterDemo(plan, deadline) if plan else None
+    except (ValueError, DemoError) as error:
+        raise TargetError(str(error)) from error
 
 
 def _demo_targets(spec: DemoSpec) -> tuple[Target, ...]:

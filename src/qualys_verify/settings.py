@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from qualys_verify.agent.dialect import Dialect
 from qualys_verify.agent.layout import UNIT, Layout
 from qualys_verify.agent.patterns import Patterns, load_patterns
-from qualys_verify.agent.request import THROTTLE_RANGE, ScanType
+from qualys_verify.agent.request import CONTAINER_TYPES, THROTTLE_RANGE, ScanType
+from qualys_verify.cluster import Defaults
 from qualys_verify.evidence.bundle import Seal
 from qualys_verify.evidence.redaction import Redactor, Rule, load_rules
 from qualys_verify.evidence.result import Result
 from qualys_verify.evidence.run_json import read_result
-from qualys_verify.targets import EXAMPLE, local_path
+from qualys_verify.targets import EXAMPLE, is_selector, local_path
 from qualys_verify.waivers import Waiver, load_waivers
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Settings:
 
     agent_cli: Dialect | None
     scan_types: tuple[ScanType, ...]
+    container_scan_types: tuple[ScanType, ...]
     throttle: int
     read_only: bool
     poll_interval: float | None
@@ -48,6 +50,7 @@ class Settings:
     at_once: int
     report_dir: Path | None
     evidence: "EvidenceSettings"
+    kube: Defaults
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,31 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _kube_name(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?", text):
+        raise ValueError("is a name as Kubernetes has them: a-z, 0-9, dots and dashes")
+    return text
+
+
+def _selector(text: str) -> str:
+    if not is_selector(text):
+        raise ValueError("is a label selector, such as name=qualys-cloud-agent")
+    return text
+
+
+def _plain(text: str) -> str | None:
+    return text or None
+
+
+def _file(text: str) -> str | None:
+    if not text:
+        return None
+    path = local_path(text)
+    if not path.is_file():
+        raise ValueError("is an existing file")
+    return str(path)
+
+
 def _local(text: str) -> Path | None:
     return local_path(text) if text else None
 
@@ -190,6 +218,14 @@ OPTIONS = (
         _scan_types,
         "vm,pc",
         "what to ask for, separated by commas or by repeating the option: vm, pc, sca, udc, inv, vmpc (default: vm,pc)",
+        "TYPE[,TYPE]",
+    ),
+    Option(
+        "container-scan-type",
+        _scan_types,
+        ",".join(CONTAINER_TYPES),
+        "what to ask an agent in a container for, where --scan-type is not given (default: vm,inv, which the vendor's page "
+        "for containers shows)",
         "TYPE[,TYPE]",
     ),
     Option(
@@ -264,6 +300,42 @@ OPTIONS = (
     ),
     Option("at-once", _count, "32", "how many hosts to speak to at the same time (default: 32)", "N"),
     Option(
+        "kube-namespace",
+        _kube_name,
+        "qualys-agent",
+        "kubectl://: the namespace of the agent's pods (default: qualys-agent; the vendor's Helm chart uses qualys)",
+        "NAMESPACE",
+    ),
+    Option(
+        "kube-selector",
+        _selector,
+        "name=qualys-cloud-agent",
+        "kubectl://*: the labels of the agent's pods (default: name=qualys-cloud-agent)",
+        "LABELS",
+    ),
+    Option(
+        "kube-container",
+        _kube_name,
+        "qualys-cloud-agent-container",
+        "kubectl://: the agent's container in its pod; a pod's only one needs no name (default: qualys-cloud-agent-container)",
+        "CONTAINER",
+    ),
+    Option(
+        "kube-daemonset",
+        _kube_name,
+        "qualys-cloud-agent",
+        "kubectl://*: the DaemonSet that says on how many nodes the agent should run, where no pod names it (default: qualys-cloud-agent)",
+        "NAME",
+    ),
+    Option(
+        "kube-context",
+        _plain,
+        "",
+        "kubectl://: the cluster, as a context of the kubeconfig (default: kubectl's current one when the run begins)",
+        "CONTEXT",
+    ),
+    Option("kubeconfig", _file, "", "kubectl://: the kubeconfig file (default: kubectl's own)", "FILE"),
+    Option(
         "report-dir",
         _local,
         "",
@@ -313,6 +385,7 @@ OPTIONS = (
         _SECONDS,
     ),
 )
+_REPEATABLE = {"scan-type", "container-scan-type"}
 _BY_NAME = {option.name: option for option in OPTIONS}
 
 
@@ -320,7 +393,7 @@ def add_options(parser: "pytest.Parser") -> None:
     """Declare every option, for `--help` and for the configuration file."""
     group = parser.getgroup("qualys-verify", "qualys-verify: the Qualys Cloud Agent runbook")
     for option in OPTIONS:
-        repeatable = option.name == "scan-type"
+        repeatable = option.name in _REPEATABLE
         group.addoption(
             f"--{option.name}",
             action="append" if repeatable else "store",
@@ -349,6 +422,9 @@ def read_settings(config: "pytest.Config") -> Settings:
     return Settings(
         agent_cli=_value(config, "agent-cli"),
         scan_types=_value(config, "scan-type"),
+        container_scan_types=_value(
+            config, "scan-type" if _is_said(config, "scan-type") else "container-scan-type"
+        ),
         throttle=_value(config, "cputhrottle"),
         read_only=bool(config.getoption("qv_read_only") or config.getini("read_only")),
         poll_interval=_value(config, "poll-interval"),
@@ -371,6 +447,14 @@ def read_settings(config: "pytest.Config") -> Settings:
         at_once=_value(config, "at-once"),
         report_dir=_value(config, "report-dir"),
         evidence=_evidence_settings(config),
+        kube=Defaults(
+            namespace=_value(config, "kube-namespace"),
+            selector=_value(config, "kube-selector"),
+            container=_value(config, "kube-container"),
+            daemonset=_value(config, "kube-daemonset"),
+            context=_value(config, "kube-context"),
+            kubeconfig=_value(config, "kubeconfig"),
+        ),
     )
 
 
@@ -461,6 +545,12 @@ def _text(config: "pytest.Config", option: Option) -> str:
     given = config.getoption(f"qv_{option.ini}")
     text = ",".join(given) if isinstance(given, list) else given
     return str(config.getini(option.ini)) if text is None else str(text)
+
+
+def _is_said(config: "pytest.Config", name: str) -> bool:
+    """Whether the user said an option, on the command line or in the configuration."""
+    option = _BY_NAME[name]
+    return config.getoption(f"qv_{option.ini}") is not None or config.getini(option.ini) != option.default
 
 
 def _readable(config: "pytest.Config", dest: str, name: str) -> Path | None:

@@ -18,6 +18,7 @@ SCHEMES = ("ssh", "local", *CONTAINERS, "kubectl", "ansible", "demo")
 # What may stand behind the `?` of a spec, and is handed to testinfra's backend.
 _SETTINGS = {
     "kubectl": ("namespace", "container", "context", "kubeconfig"),
+    "kubectl://*": ("namespace", "selector", "container", "daemonset", "context", "kubeconfig"),
     "ansible": ("ansible_inventory",),
 }
 
@@ -29,7 +30,11 @@ _PORT = re.compile(r"[0-9]{1,5}")
 _ZONE = re.compile(r"[A-Za-z0-9._-]+")
 # `user:` and what is up to the last @, or up to the end: there may be a comma in a password.
 _SECRET = re.compile(r"^((?:[A-Za-z][A-Za-z0-9+.-]*://)?[^/@:\[]*):(?!//)(?:.*(?=@)|[^@]*$)", re.DOTALL)
-_OPEN_FAULTS = re.compile(r"^\s*demo:[^,]*[?&]faults=[^&]*$")
+_OPEN = re.compile(r"^\s*(?:demo:[^,]*[?&]faults=|kubectl://\*[^,]*[?&]selector=)[^&]*$", re.IGNORECASE)
+# A label selector, as far as it can stand in a spec: equality, existence, and their opposites.
+_SELECTOR = re.compile(
+    r"!?[A-Za-z0-9_./-]+(?:(?:=|==|!=)[A-Za-z0-9_.-]*)?(?:,!?[A-Za-z0-9_./-]+(?:(?:=|==|!=)[A-Za-z0-9_.-]*)?)*"
+)
 _MAX_PORT = 65535
 
 
@@ -43,7 +48,9 @@ class Target:
 
     `id` is what reports and test ids name it by: the spec in its canonical form. `name` is the host or the
     alias that OpenSSH resolves. `layout` holds the agent's paths where they are known to be elsewhere,
-    `settings` what a spec says behind its `?`.
+    `settings` what a spec says behind its `?`. `facts` are pairs of a name and a value that are known of it
+    before it is looked at. `absent` is the sentence for an agent that is expected here and not there, `unseen`
+    why nothing can be looked at; both are empty for what can be.
     """
 
     id: str
@@ -54,6 +61,14 @@ class Target:
     ssh_config: Path | None = None
     layout: Layout = field(default_factory=Layout)
     settings: tuple[tuple[str, str], ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()
+    absent: str = ""
+    unseen: str = ""
+
+    @property
+    def is_contained(self) -> bool:
+        """Whether it is reached through what keeps its container."""
+        return self.scheme in {*CONTAINERS, "kubectl"}
 
     @property
     def netloc(self) -> str:
@@ -67,7 +82,8 @@ class Target:
         """What makes two targets the same host, whoever logs in."""
         name = str(IPv6Address(self.name)) if ":" in self.name else self.name.rstrip(".")
         port = self.port if self.port != 22 else None  # noqa: PLR2004  # ssh's own port
-        return self.scheme, name.lower(), port, self.settings
+        of_place = tuple(pair for pair in self.settings if pair[0] not in {"container", "usual"})
+        return self.scheme, name.lower(), port, of_place
 
 
 @dataclass(frozen=True)
@@ -81,11 +97,20 @@ class DemoSpec:
 
 
 @dataclass(frozen=True)
+class PodSpec:
+    """`kubectl://*?…`: all agent pods of a cluster, which are looked up when the run begins. `text` is as written."""
+
+    text: str
+    settings: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
 class Selection:
     """What `--hosts` asks for."""
 
     targets: tuple[Target, ...]
     demo: DemoSpec | None = None
+    pods: tuple[PodSpec, ...] = ()
 
 
 def select(specs: Sequence[str]) -> Selection:
@@ -96,15 +121,18 @@ def select(specs: Sequence[str]) -> Selection:
     """
     targets: list[Target] = []
     demos: list[DemoSpec] = []
+    pods: list[PodSpec] = []
     for spec in _expand(specs):
         if spec.startswith("demo:"):
             demos.append(_demo(spec))
+        elif spec.lower().startswith("kubectl://*"):
+            pods.append(_all_pods(spec))
         else:
             targets += _targets(spec)
     if len(demos) > 1:
         raise TargetError("demo:// is named twice: name it once, with ?hosts=N for more hosts")
-    _refuse_twins(targets)
-    return Selection(tuple(targets), demos[0] if demos else None)
+    refuse_twins(targets)
+    return Selection(tuple(targets), demos[0] if demos else None, tuple(pods))
 
 
 def _expand(values: Sequence[str]) -> Iterator[str]:
@@ -119,10 +147,14 @@ def _expand(values: Sequence[str]) -> Iterator[str]:
 
 
 def _parts(value: str) -> Iterator[str]:
-    """The specs in a value. The commas in `demo://?faults=a,b` separate faults, up to the next thing with a scheme."""
+    """The specs in a value.
+
+    The commas in `demo://?faults=a,b` separate faults and those in `kubectl://*?selector=a=b,c=d` labels, up to
+    the next thing with a scheme.
+    """
     waiting: str | None = None
     for part in value.split(","):
-        if waiting is not None and _OPEN_FAULTS.search(waiting) and "://" not in part and part[:1] != "@":
+        if waiting is not None and _OPEN.search(waiting) and "://" not in part and part[:1] != "@":
             waiting = f"{waiting},{part}"
             continue
         if waiting is not None:
@@ -130,6 +162,11 @@ def _parts(value: str) -> Iterator[str]:
         waiting = part
     if waiting is not None:
         yield waiting
+
+
+def is_selector(text: str) -> bool:
+    """Whether a text is a label selector of equality and existence."""
+    return bool(_SELECTOR.fullmatch(text))
 
 
 def local_path(text: str) -> Path:
@@ -185,11 +222,19 @@ def _container(spec: str, scheme: str, rest: str) -> Target:
 
 def _pod(spec: str, rest: str) -> Target:
     name, settings = _settings(spec, "kubectl", rest)
-    if not _CONTAINER.fullmatch(name):
+    node, _, name = name.rpartition("/")  # as reports name pods; where it runs is looked up
+    if not _CONTAINER.fullmatch(name) or (node and not _CONTAINER.fullmatch(node)):
         raise TargetError(
             f"{_shown(spec)} is no pod: write kubectl://POD?namespace=NAMESPACE&container=CONTAINER"
         )
     return Target(f"kubectl://{rest}", "kubectl", name, settings=settings)
+
+
+def _all_pods(spec: str) -> PodSpec:
+    name, settings = _settings(spec, "kubectl://*", spec.partition("://")[2])
+    if name != "*":
+        raise TargetError(f"{_shown(spec)}: a name with * is no pod: write kubectl://* for all agent pods")
+    return PodSpec(spec, settings)
 
 
 def _ansible_hosts(spec: str, rest: str) -> tuple[Target, ...]:
@@ -214,14 +259,15 @@ def _ansible_hosts(spec: str, rest: str) -> tuple[Target, ...]:
 def _settings(spec: str, scheme: str, rest: str) -> tuple[str, tuple[tuple[str, str], ...]]:
     """What is before the `?` of a spec, and the settings behind it."""
     name, _, query = rest.partition("?")
+    query = query.replace("+", "%2B") if scheme.startswith("kubectl") else query  # a context may have one
     values = parse_qs(query, keep_blank_values=True)
     known = _SETTINGS[scheme]
     for key, (*_, value) in values.items():
         if key not in known:
             raise TargetError(
-                f"{_shown(spec)} has the unknown setting {key!r}: {scheme}:// knows {', '.join(known)}"
+                f"{_shown(spec)} has the unknown setting {key!r}: {scheme if '://' in scheme else f'{scheme}://'} knows {', '.join(known)}"
             )
-        if not _SETTING.fullmatch(value):
+        if not (_SELECTOR if key == "selector" else _SETTING).fullmatch(value):
             raise TargetError(f"{_shown(spec)}: {key} has no usable value")
     return name.strip("/"), tuple((key, _local(key, values[key][-1])) for key in known if key in values)
 
@@ -323,7 +369,7 @@ def _number(spec: str, values: dict[str, list[str]], key: str, least: int, most:
     return float(text)
 
 
-def _refuse_twins(targets: Iterable[Target]) -> None:
+def refuse_twins(targets: Iterable[Target]) -> None:
     """Two specs for one host would trigger its agent twice."""
     ids: dict[object, list[str]] = {}
     for target in targets:
@@ -332,6 +378,9 @@ def _refuse_twins(targets: Iterable[Target]) -> None:
     if twins:
         names = twins[0]
         again = "twice" if len(set(names)) == 1 else f"as {' and '.join(sorted(set(names)))}"
+        shown = (
+            names[0].rpartition("@")[2].removeprefix("ssh://") if names[0].startswith("ssh://") else names[0]
+        )
         raise TargetError(
-            f"the host {names[0].rpartition('@')[2].removeprefix('ssh://')} is named {again}: name it once, its agent would be triggered twice"
+            f"the host {shown} is named {again}: name it once, its agent would be triggered twice"
         )

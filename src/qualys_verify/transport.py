@@ -1,4 +1,4 @@
-"""How a command reaches a target: framed, in one round trip with others, over one of testinfra's backends."""
+"""How a command reaches a target: framed, in one round trip with others, over one of testinfra's backends or a container's shell."""
 
 import re
 import subprocess
@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from qualys_verify.backends import Ansible, Backend, Deadline, Docker, Kubectl, Local, OpenSsh, Podman
+from qualys_verify.agent.container import Container  # noqa: TC001  # as all others here
+from qualys_verify.backends import Ansible, Backend, Deadline, Local, OpenSsh, Shell
+from qualys_verify.engines import Engine, Plain, Pod
 from qualys_verify.frame import Frame, RawResult, text
-from qualys_verify.reasons import Inconclusive, Unreachable
-from qualys_verify.targets import Target
+from qualys_verify.kubectl import Cluster
+from qualys_verify.reasons import Gone, Inconclusive, Unreachable
+from qualys_verify.targets import CONTAINERS, Target
 from qualys_verify.unreachable import why_unreachable
 
 
@@ -54,6 +57,7 @@ class Transport:
         self._target = target
         self._backend = backend
         self.host_key = ""
+        self.container: Container | None = None
 
     def run(self, commands: Sequence[str]) -> tuple[Reply, ...]:
         """Run commands (shell text) one after another, in one round trip; a Reply each.
@@ -66,41 +70,116 @@ class Transport:
         try:
             raw = self._backend.deliver(frame.script(commands), frame.mark)
         except Inconclusive as reason:
-            raise type(reason)(f"{self._target.id}: {reason}") from reason
+            named = str(reason).startswith(self._target.id)
+            raise type(reason)(str(reason) if named else f"{self._target.id}: {reason}") from reason
         took = time.monotonic() - clock
         self.host_key = self.host_key or host_key(raw)
         outcomes = frame.outcomes(raw)
         if len(outcomes) < len(commands):
-            why = self._why_not(raw, commands, len(outcomes), has_begun=frame.has_begun(raw))
-            raise Unreachable(why, text(raw.stderr))
+            raise self._lost(raw, commands, len(outcomes), has_begun=frame.has_begun(raw))
         return tuple(
             Reply(command, outcome.status, text(outcome.stdout), text(outcome.stderr), started, took)
             for command, outcome in zip(commands, outcomes, strict=True)
         )
 
-    def _why_not(self, raw: RawResult, commands: Sequence[str], ended: int, *, has_begun: bool) -> str:
+    def close(self) -> None:
+        """Nothing is kept open but what `disconnect` closes."""
+
+    def _lost(self, raw: RawResult, commands: Sequence[str], ended: int, *, has_begun: bool) -> Unreachable:
+        """Why not all commands came to their end."""
         if has_begun:
-            return f"the connection to {self._target.id} was lost while `{commands[ended]}` ran"
-        return why_unreachable(self._target, raw)
+            why = f"the connection to {self._target.id} was lost while `{commands[ended]}` ran"
+            return Unreachable(why, text(raw.stderr))
+        return Unreachable(why_unreachable(self._target, raw), text(raw.stderr))
+
+
+class ContainerTransport(Transport):
+    """The way into a container, by a shell that is kept open. `container` is what was seen of it first."""
+
+    def __init__(self, target: Target, engine: Engine, deadline: Deadline) -> None:
+        """Nothing is asked until the first `run`."""
+        super().__init__(target, self)
+        self._engine, self._deadline = engine, deadline
+        self._shell: Shell | None = None
+
+    def deliver(self, script: str, mark: bytes) -> RawResult:
+        """See Backend. Before a shell is opened: is the container there and ready, and still the one of before?"""
+        if self._shell is None or not self._shell.is_open:
+            self.close()
+            self._check()
+            self._shell = Shell(self._engine.shell(), self._deadline)
+        return self._shell.deliver(script, mark)
+
+    def close(self) -> None:
+        """Close the shell."""
+        shell, self._shell = self._shell, None
+        if shell is not None:
+            shell.close()
+
+    def _check(self) -> None:
+        """Raise Gone where the container is none any more, or another one; Unreachable where it is not ready."""
+        lost = "while it was looked at, and what was asked of the agent may be lost: run again"
+        try:
+            found = self._engine.look()
+        except Gone as reason:
+            raise (
+                Gone(f"{reason}: it was deleted or moved {lost}") if self.container else reason
+            ) from reason
+        if self.container and found.is_leaving:
+            raise Gone(f"{found.trouble}, {lost}")
+        if self.container and found.instance != self.container.instance:
+            ended = f" ({found.ended})" if found.ended else ""
+            raise Gone(f"its container was restarted or replaced{ended} {lost}")
+        if found.trouble:
+            raise Unreachable(f"{found.trouble}{f'; node {found.node}' if found.node else ''}")
+        self.container = found
+
+    def _lost(self, raw: RawResult, commands: Sequence[str], ended: int, *, has_begun: bool) -> Unreachable:
+        """The container's own end is the reason, where it has come to one."""
+        try:
+            self._check()
+        except Unreachable as reason:
+            return type(reason)(f"{self._target.id}: {reason}", text(raw.stderr))
+        if has_begun:
+            return super()._lost(raw, commands, ended, has_begun=has_begun)
+        return Unreachable(self._engine.why_not(raw), text(raw.stderr))
+
+
+class Nowhere(Transport):
+    """The way to a target of which it is known before that nothing can be seen."""
+
+    def __init__(self, target: Target) -> None:
+        """There is no backend."""
+        super().__init__(target, self)
+
+    def deliver(self, script: str, mark: bytes) -> RawResult:  # noqa: ARG002  # as Backend has it
+        """Raise why."""
+        raise Unreachable(self._target.unseen or self._target.absent)
 
 
 def connect(target: Target, ssh: SshSettings, deadline: Deadline, number: int) -> Transport:
     """The transport for a target. `number` tells the targets' control sockets apart within the run."""
-    settings = dict(target.settings)
+    if target.unseen or target.absent:
+        return Nowhere(target)
+    if target.is_contained:
+        return ContainerTransport(target, _engine(target, deadline), deadline)
     match target.scheme:
         case "local":
             backend = Local()
-        case "docker":
-            backend = Docker(target.netloc)
-        case "podman":
-            backend = Podman(target.netloc)
-        case "kubectl":
-            backend = Kubectl(target.name, **settings)
         case "ansible":
-            backend = Ansible(target.name, **settings)
+            backend = Ansible(target.name, **dict(target.settings))
         case _:
             backend = _open_ssh(target, ssh, deadline, number)
     return Transport(target, backend.bind(deadline))
+
+
+def _engine(target: Target, deadline: Deadline) -> Engine:
+    if target.scheme in CONTAINERS:
+        return Plain(target, deadline)
+    settings = dict(target.settings)
+    where = (settings.get(key) for key in ("context", "kubeconfig", "cache"))
+    cluster = Cluster(settings["namespace"], *where)
+    return Pod(target, cluster, settings.get("container"), settings.get("usual", ""), deadline)
 
 
 def _open_ssh(target: Target, ssh: SshSettings, deadline: Deadline, number: int) -> OpenSsh:

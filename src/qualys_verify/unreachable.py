@@ -48,6 +48,7 @@ _REASONS = (
     (b"Connection reset", "the connection was reset before a command ran: see sshd's log on the host"),
     (b"currently not available", "the login shell runs no commands: use an account with a shell"),
     (b"No such container", "there is no such container: `docker ps` or `podman ps` shows those that run"),
+    (b"no such object", "there is no such container: `docker ps` or `podman ps` shows those that run"),
     (b"no container with name or ID", "there is no such container: `podman ps` shows those that run"),
     (
         b"is not running",
@@ -62,8 +63,8 @@ _REASONS = (
         "the Docker daemon does not answer: is it running, and may this user use it?",
     ),
     (
-        b'pods "',
-        "the cluster does not let us into this pod: does it exist in this namespace, and may this user `pods/exec`?",
+        b"OCI runtime exec failed",
+        "its container has no /bin/sh to run commands with: nothing can be seen from inside it",
     ),
     (b"UNPROTECTED PRIVATE KEY", "the key file can be read by others, and ssh refuses it: `chmod 600` it"),
 )
@@ -72,7 +73,7 @@ _REASONS = (
 def why_unreachable(target: Target, raw: RawResult) -> str:
     """One sentence: why no command ran on the target, and what to do."""
     said = raw.stderr + raw.stdout
-    if raw.status == _NOT_INSTALLED:
+    if raw.status == _NOT_INSTALLED and b"OCI runtime" not in said:
         return f"{target.id} cannot be reached: the client program is not installed on this machine ({text(said).strip()[:160]})"
     for phrase, sentence in _REASONS:
         if phrase.lower() in said.lower():

@@ -46,6 +46,9 @@ _CHANGES = (
     (r"(?<=--property=)[^\s`]+", "…"),
     (r"\b\d+ attempts\b", "N attempts"),
     (r"SHA256:[\w+/]+", "KEY"),
+    (r"(?<=sha256:)[0-9a-f]{16,}", "DIGEST"),
+    (r"\bcluster (?:pod|cluster)-[a-z-]+", "cluster CLUSTER"),
+    (r"/[^\s'\"`]*?/pods/[a-z-]+/demo-[a-z0-9-]+", ""),
 )
 
 

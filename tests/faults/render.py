@@ -17,7 +17,7 @@ _HEAD = """\
 # The fault matrix
 
 What the suite says of {faults} faults and of {healthy} odd hosts that are healthy. Each is a stand-in host behind a
-real SSH server: `pytest --hosts='demo://?faults=log-silent,crash-loop'` starts these two, `qualys-verify faults` lists
+real SSH server or, for containers, a stand-in cluster that the machine's own kubectl asks: `pytest --hosts='demo://?faults=log-silent,crash-loop'` starts these two, `qualys-verify faults` lists
 all of them. A test runs every one through the whole runbook and compares with
 [expected.toml](../tests/faults/expected.toml), from which this page is made (`python -m tests.faults.render`). No fault
 ends without a failure or an error, and no healthy host has one.

@@ -35,6 +35,7 @@ class Script:
     """
 
     host_key = ""
+    container = None
 
     def __init__(self, answers):
         self.answers = {**answers, **MACHINE}

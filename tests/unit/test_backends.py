@@ -1,5 +1,6 @@
 """Every way to reach a host: a real answer comes through, and a dead target is no answer."""
 
+import json
 import shutil
 import sys
 import threading
@@ -11,10 +12,18 @@ from qualys_verify.backends import Deadline
 from qualys_verify.reasons import TimedOut, Unreachable
 from qualys_verify.targets import TargetError, select
 from qualys_verify.transport import SshSettings, connect
+from tests.containers.objects import inspected, pod
 
 # Clients that run the command here, as the engine would in the container; and one that has no such container.
 CLIENT = """#!/bin/sh
-case "$*" in *dead*) echo "Error response from daemon: No such container: dead" >&2; exit 1 ;; esac
+case "$*" in
+    *" get "*dead*) exit 0 ;;
+    *dead*) echo "Error response from daemon: No such container: dead" >&2; exit 1 ;;
+esac
+case "$*" in
+    inspect*) exec cat "$(dirname "$0")/inspect.json" ;;
+    *" get "*) exec cat "$(dirname "$0")/pod.json" ;;
+esac
 while [ "$1" != /bin/sh ]; do shift; done
 echo "a warning of the client's" >&2
 exec "$@"
@@ -24,6 +33,8 @@ exec "$@"
 @pytest.fixture
 def reach(tmp_path, monkeypatch):
     """Connect to a spec, with clients of our own on PATH."""
+    (tmp_path / "inspect.json").write_text(json.dumps([inspected()]))
+    (tmp_path / "pod.json").write_text(json.dumps(pod(container="agent")))
     for name in ("docker", "podman", "kubectl"):
         client = tmp_path / name
         client.write_text(CLIENT)
@@ -32,9 +43,13 @@ def reach(tmp_path, monkeypatch):
 
     def transport(spec, seconds=30.0):
         (target,) = select([spec]).targets
-        return connect(target, SshSettings(tmp_path), Deadline(seconds, threading.Event()), 0)
+        ways.append(connect(target, SshSettings(tmp_path), Deadline(seconds, threading.Event()), 0))
+        return ways[-1]
 
-    return transport
+    ways = []
+    yield transport
+    for way in ways:
+        way.close()
 
 
 SPECS = ("docker://{}", "docker://root@{}", "podman://{}", "kubectl://{}?namespace=qualys&container=agent")
@@ -49,7 +64,7 @@ def test_answers_come_through_with_their_status(reach, spec):
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_a_dead_target_is_unreachable_and_no_exit_status_1(reach, spec):
-    with pytest.raises(Unreachable, match="no such container"):
+    with pytest.raises(Unreachable, match=r"there is no (such container|pod dead in namespace qualys)"):
         reach(spec.format("dead")).run(["grep -q FATAL log"])
 
 

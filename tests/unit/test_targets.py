@@ -77,11 +77,26 @@ def test_several_hosts_keep_their_order_and_the_demo_may_be_among_them():
     assert selection.demo == DemoSpec("", None, None)
 
 
+def test_all_pods_are_looked_up_later():
+    selection = select(["kubectl://*?namespace=qualys&selector=a=b,c!=d,e&context=user@prod+eu,web1"])
+    (spec,) = selection.pods
+    assert dict(spec.settings) == {"namespace": "qualys", "selector": "a=b,c!=d,e", "context": "user@prod+eu"}
+    assert [target.id for target in selection.targets] == ["ssh://web1"]
+    assert select(["kubectl://*,kubectl://*?context=b"]).pods[0].settings == ()
+
+
 @pytest.mark.parametrize(
     ("spec", "says"),
     [
         ("ansible://all?ansible_inventory=/no/such/file", "no inventory"),
         ("kubectl://pod?nmspace=x", "unknown setting"),
+        ("kubectl://pod?selector=a=b", "unknown setting 'selector'"),
+        ("kubectl://*?nmspace=x", "kubectl://* knows namespace, selector"),
+        ("kubectl://*?namespace=", "namespace has no usable value"),
+        ("kubectl://*?selector=a in (b)", "selector has no usable value"),
+        ("kubectl://*pod", "a name with * is no pod"),
+        ("kubectl://a/b/c", "is no pod"),
+        ("kubectl://", "is no pod"),
         ("docker://-v", "is no container"),
         ("salt://web1", "unknown scheme"),
         ("paramiko://web1", "ssh://, local://, docker://"),

@@ -27,6 +27,15 @@ def test_few_hosts_have_a_row_each():
     assert "do:       start it" in out
 
 
+def test_a_long_host_id_gives_way_to_the_steps():
+    host = f"kubectl://{'n' * 40}.ec2.internal/qualys-cloud-agent-7h2kq?namespace=qualys-agent"
+    steps = ["1", "2.1", "2.2", "2.3", "3", "4", "5"]
+    out = shown([finding(host, step) for step in steps])
+    head, row = out.splitlines()[:2]
+    assert head.split() == ["step", *steps]
+    assert row.split()[1:] == ["✔"] * len(steps)
+
+
 def test_a_thousand_hosts_fit_a_screen():
     findings = [finding(f"web{n}") for n in range(990)]
     findings += [

@@ -1,6 +1,7 @@
 """Every command that this suite runs as root on a target, in one place: a site can allow exactly these.
 
-Pure argument vectors. What uses sudo nowhere (`systemctl show`, `date` …) is not here.
+Pure argument vectors. What uses sudo nowhere (`systemctl show`, `date` …) is not here,
+except what takes the place of one of them in a container.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,6 +20,22 @@ FILE_LIMIT = 1 << 18
 TAIL = 1 << 17
 # As root, because hardened hosts hide other users' processes.
 PROCESSES: Argv = ("ps", "-eo", "pid,ppid,pidns,args")
+# The same in a container, where no sudo stands before it, with the mounts by which its own are told; and what
+# stands in for it where there is no `ps` (or busybox's): a walk through /proc that prints the same columns.
+CONTAINED_PROCESSES: Argv = ("ps", "-eo", "pid,ppid,pidns,mntns,args")
+OWN_MOUNTS: Argv = ("readlink", "/proc/self/ns/mnt")
+OWN_SPACE: Argv = ("readlink", "/proc/self/ns/pid")
+WALK: Argv = (
+    "/bin/sh",
+    "-c",
+    r"""for d in /proc/[0-9]*; do
+{ [ -r "$d/stat" ] && IFS= read -r s <"$d/stat"; } 2>/dev/null || continue
+set -- ${s##*) }
+a=$(tr '\0' ' ' <"$d/cmdline") 2>/dev/null
+p=$(readlink "$d/ns/pid" 2>/dev/null) m=$(readlink "$d/ns/mnt" 2>/dev/null)
+printf '%s %s %s %s %s\n' "${d#/proc/}" "$2" "${p:--}" "${m:--}" "$a"
+done""",
+)
 FILTER: Argv = ("tail", "-c", str(TAIL))
 
 

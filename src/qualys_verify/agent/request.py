@@ -40,6 +40,10 @@ class ScanType(StrEnum):
     VMPC = "vmpc"
 
 
+# What the vendor's page on containers (AWS Bottlerocket) shows: `type=inv` in its steps, `vm` in its example [doc].
+CONTAINER_TYPES = (ScanType.VM, ScanType.INV)
+
+
 class Step(StrEnum):
     """The runbook's two requests, by the verb that makes them in its dialect."""
 

@@ -95,7 +95,7 @@ class Service:
         if not self.is_installed:
             return self.presence
         restarts = f", {self.restarts} automatic restarts" if self.restarts else ""
-        uptime = f" for {_rough(self.running_for)}" if self.running_for is not None else ""
+        uptime = f" for {rough(self.running_for)}" if self.running_for is not None else ""
         return f"{self.state}{uptime}, {self.boot}{restarts}"
 
 
@@ -138,7 +138,7 @@ def _executable(exec_start: str) -> PurePosixPath | None:
     return PurePosixPath(path) if found and path.startswith("/") else None
 
 
-def _rough(time: timedelta) -> str:
+def rough(time: timedelta) -> str:
     """A duration as people say it: `45 s`, `12 min`, `5 h`, `3 d`."""
     seconds = int(time.total_seconds())
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):

@@ -87,9 +87,9 @@ def _summary(
 
 def _grid(content: Grid) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("step", overflow="ellipsis", no_wrap=True)
+    table.add_column("step", overflow="ellipsis")  # the one that gives way: it may be wrapped
     for step in content.steps:
-        table.add_column(step, justify="center", no_wrap=True)
+        table.add_column(step, justify="center", no_wrap=True, min_width=len(step))
     for label, verdicts in _rows(content):
         table.add_row(Text(label), *map(_cell, verdicts))
     return table

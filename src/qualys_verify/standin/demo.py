@@ -7,10 +7,8 @@ with Demo.start(plan("healthy", hosts=None, delay=None)) as demo:
 import atexit
 import json
 import os
-import select
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -21,6 +19,9 @@ from typing import Self
 
 from qualys_verify.standin.faults import FAULTS, Fault, find
 from qualys_verify.standin.install import CONFIGURATION, HOME, StandinHost
+from qualys_verify.standin.process import DemoError, start_server, stop_server, wait_until_ready
+
+__all__ = ["SELECTIONS", "Demo", "DemoError", "DemoHost", "plan"]
 
 _HEALTHY = (
     StandinHost("demo-runbook", "runbook"),
@@ -34,12 +35,8 @@ _ALL = (
 )
 SELECTIONS: Mapping[str, tuple[StandinHost, ...]] = {"": _ALL, "healthy": _HEALTHY}
 
-_START_LIMIT = 60.0  # seconds until all hosts must be up; a hundred take about two
-_STOP_LIMIT = 5.0  # seconds that the server may take to end by itself
-
-
-class DemoError(RuntimeError):
-    """The demo's hosts could not be started; the message is one sentence."""
+CLUSTER = "bottlerocket"  # the selection whose hosts are pods; see `bottlerocket.py`
+_SERVER = "qualys_verify.standin.server"
 
 
 @dataclass(frozen=True)
@@ -62,19 +59,22 @@ def plan(
 
     `selection` is a key of `SELECTIONS`; `hosts`, if given, how many there are to be: the selection's kinds
     in turn, numbered; `delay` how many seconds a scan takes. `faults` names, instead of a selection, what is
-    wrong with a host each. Raises ValueError with one sentence.
+    wrong with a host each; faults of containers are no hosts here. Raises ValueError with one sentence.
     """
     if faults and selection:
         raise ValueError(f"demo://{selection} has no faults: write demo://?faults={','.join(faults)}")
+    if selection == CLUSTER:
+        return ()
     if selection not in SELECTIONS:
-        known = ", ".join(name for name in SELECTIONS if name)
+        known = ", ".join(name for name in (*SELECTIONS, CLUSTER) if name)
         raise ValueError(f"there is no demo {selection!r}: leave it empty for all hosts, or use {known}")
     if hosts is not None and hosts < 1:
         raise ValueError(f"a demo has at least one host, not {hosts}")
-    kinds = tuple(map(_with_fault, find(dict.fromkeys(faults)))) if faults else SELECTIONS[selection]
+    found = [fault for fault in find(dict.fromkeys(faults)) if fault.trait is None]
+    kinds = tuple(map(_with_fault, found)) if faults else SELECTIONS[selection]
     if delay is not None:
         kinds = tuple(replace(kind, delay=delay) for kind in kinds)
-    if hosts is None:
+    if hosts is None or not kinds:
         return kinds
     numbered = (
         replace(kind, name=_numbered(kind, position // len(kinds) + 1))
@@ -121,7 +121,7 @@ class Demo:
         place = place.absolute()
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         (place / "hosts.json").write_text(json.dumps([asdict(host) for host in hosts]), encoding="utf-8")
-        server = _start_server(place, temporary=temporary)
+        server = start_server(_SERVER, place, temporary=temporary)
         demo = cls(
             tuple(_demo_host(host, place / "hosts" / host.name) for host in hosts),
             place / "ssh_config",
@@ -130,7 +130,7 @@ class Demo:
         if temporary:
             demo._directory = place
         try:
-            _wait_until_ready(server, place / "server.log")
+            wait_until_ready(server, place / "server.log")
         except BaseException:
             demo.close()
             raise
@@ -141,7 +141,7 @@ class Demo:
         if os.getpid() != self._owner:  # a fork of the owner: the demo is not its to end
             return
         atexit.unregister(self.close)
-        _stop_server(self._server)
+        stop_server(self._server)
         if self._directory is not None:
             shutil.rmtree(self._directory, ignore_errors=True)
 
@@ -163,50 +163,3 @@ def _demo_host(host: StandinHost, root: Path) -> DemoHost:
     if host.fault and FAULTS[host.fault].opt:
         return DemoHost(host.name, root, None, root / "etc/opt/qualys/cloud-agent/qualys-cloud-agent.conf")
     return DemoHost(host.name, root, root / HOME, root / CONFIGURATION / "qualys-cloud-agent.conf")
-
-
-def _start_server(directory: Path, *, temporary: bool) -> subprocess.Popen[bytes]:
-    """Start the process behind the hosts.
-
-    It has a session of its own, so that Ctrl-C in the terminal leaves the hosts up until their owner is done
-    with them, and an environment of its own: what a host knows of this machine is not decided by a variable
-    that happens to be set, such as TZ.
-    """
-    module = "qualys_verify.standin.server"
-    options = ["--temporary"] if temporary else []
-    modules = os.pathsep.join(map(os.path.abspath, sys.path))
-    environment = {"PATH": os.defpath, "PYTHONPATH": modules, "LANG": "C.UTF-8"}
-    with (directory / "server.log").open("wb") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", module, str(directory), *options],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            cwd=directory,
-            env=environment,
-            start_new_session=True,
-        )
-
-
-def _wait_until_ready(server: subprocess.Popen[bytes], log: Path) -> None:
-    """Return when the server says that it is; DemoError when it ends or stays silent."""
-    assert server.stdout is not None  # noqa: S101  # a pipe, see _start_server
-    readable, _, _ = select.select([server.stdout], [], [], _START_LIMIT)
-    if not readable:
-        raise DemoError(f"the demo's hosts did not come up within {_START_LIMIT:.0f} s")
-    if not server.stdout.readline():
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-        reason = lines[-1] if lines else "no reason given"
-        raise DemoError(f"the demo's hosts did not come up: {reason}")
-
-
-def _stop_server(server: subprocess.Popen[bytes]) -> None:
-    """End the server: by closing its input, and by force when it does not listen."""
-    for pipe in (server.stdin, server.stdout):
-        if pipe is not None:
-            pipe.close()
-    try:
-        server.wait(_STOP_LIMIT)
-    except subprocess.TimeoutExpired:
-        server.kill()
-        server.wait()

@@ -1,7 +1,7 @@
 """Everything that can be wrong with a host, by name, and the odd hosts that are healthy nevertheless.
 
 `demo://?faults=log-silent,crash-loop` starts a stand-in host with each of these faults; `qualys-verify faults`
-lists them.
+lists them. Those of containers are stand-in clusters instead, for the user's own kubectl.
 """
 
 import json
@@ -11,6 +11,7 @@ from itertools import chain
 from qualys_verify.standin.faults import (
     answers,
     clocks,
+    containers,
     doors,
     execution,
     files,
@@ -18,11 +19,23 @@ from qualys_verify.standin.faults import (
     privileges,
     units,
 )
-from qualys_verify.standin.faults.base import Clock, Door, Fault, Site, make_faulty
+from qualys_verify.standin.faults.base import Clock, Door, Fault, Site, make_changes, make_faulty
 
-__all__ = ["FAULTS", "ROOMS", "Clock", "Door", "Fault", "Site", "as_json", "as_text", "find", "make_faulty"]
+__all__ = [
+    "FAULTS",
+    "ROOMS",
+    "Clock",
+    "Door",
+    "Fault",
+    "Site",
+    "as_json",
+    "as_text",
+    "find",
+    "make_changes",
+    "make_faulty",
+]
 
-_MODULES = (doors, privileges, units, files, clocks, logs, answers, execution)
+_MODULES = (doors, privileges, units, files, clocks, logs, answers, execution, containers)
 # By what they are faults of, in the order in which a run meets them.
 ROOMS: Mapping[str, tuple[Fault, ...]] = {room.TITLE: room.FAULTS for room in _MODULES}
 FAULTS: Mapping[str, Fault] = {found.name: found for found in chain.from_iterable(ROOMS.values())}

@@ -11,6 +11,7 @@ from typing import TypedDict, Unpack
 from qualys_verify.standin import daemon, history
 from qualys_verify.standin.daemon import Daemon
 from qualys_verify.standin.install import CONFIGURATION, HOME, LOGS, NOTES, Personality
+from qualys_verify.standin.pods import Trait
 from qualys_verify.standin.shims import DIRECTORY
 
 MINUTE = 60.0
@@ -173,7 +174,8 @@ class Fault:
     """One thing that is wrong with a host, or, when `healthy`, odd and harmless.
 
     `changes` are made to the installed tree, `daemon` is how its agent behaves, `door` how it lets clients
-    in. `agent` False: there is none. `opt` says that it has the layout below /opt.
+    in. `agent` False: there is none. `opt` says that it has the layout below /opt. `trait` is that of the
+    cluster, for a fault of containers: then it is no host behind SSH.
     """
 
     name: str
@@ -186,6 +188,7 @@ class Fault:
     door: Door = Door.OPEN
     agent: bool = True
     opt: bool = False
+    trait: Trait | None = None
 
 
 class Traits(TypedDict, total=False):
@@ -197,6 +200,7 @@ class Traits(TypedDict, total=False):
     door: Door
     agent: bool
     opt: bool
+    trait: Trait
 
 
 def fault(name: str, sentence: str, *changes: Change, **traits: Unpack[Traits]) -> Fault:
@@ -327,6 +331,11 @@ def make_faulty(fault: Fault, site: Site) -> None:
     if fault.clock:
         site.shim("date").write_text(fault.clock.program(site.now), encoding="utf-8")
         site.shim("date").chmod(0o700)
+    make_changes(fault, site)
+
+
+def make_changes(fault: Fault, site: Site) -> None:
+    """Only what the fault changes in its tree; a pod's login and clock stay what they are."""
     if fault.agent:
         site.write_log()
     if fault.personality == "runbook":

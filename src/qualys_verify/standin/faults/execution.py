@@ -20,7 +20,7 @@ _DELAYED = "OnDemand request for Control ID: {} will be delayed."
 _BUSY = "Interval Event of same type is in progress with state INTERVAL_EVENT_SCAN"
 
 
-class _NeverTakes(Daemon):
+class NeverTakes(Daemon):
     """It checks in, and leaves requests where they lie."""
 
     def _take(self, path: Path, now: float) -> None:
@@ -34,10 +34,11 @@ class _Forgets(Daemon):
         path.unlink()
 
 
-class _NeverEnds(Daemon):
+class NeverEnds(Daemon):
     """Its scans start and do not end."""
 
     def __init__(self, root: Path) -> None:
+        """See Daemon."""
         super().__init__(root)
         self._delay = float("inf")
 
@@ -109,12 +110,13 @@ class _EndsInSilence(Daemon):
         self._running.remove(scan)
 
 
-class _Delays(Daemon):
+class Delays(Daemon):
     """An interval scan runs, and requests wait for its end."""
 
     wait = 2.0
 
     def __init__(self, root: Path) -> None:
+        """See Daemon."""
         super().__init__(root)
         self._waiting: dict[str, float] = {}
 
@@ -127,11 +129,13 @@ class _Delays(Daemon):
             super()._take(path, now)
 
 
-class _DelaysForEver(_Delays):
+class DelaysForEver(Delays):
+    """An interval scan runs all the time."""
+
     wait = float("inf")
 
 
-class _EndsAnothersScan(_DelaysForEver):
+class _EndsAnothersScan(DelaysForEver):
     """The interval scan's end is all that is seen."""
 
     def _take(self, path: Path, now: float) -> None:
@@ -183,7 +187,7 @@ class _CarriesOutScanOnly(_EndsInSilence):
             super()._finish(scan, now)
 
 
-def _fails(message: str, level: str = "Error") -> type[Daemon]:
+def fails(message: str, level: str = "Error") -> type[Daemon]:
     """An agent whose scans end with a message; `{manifest}` and `{control_id}` are filled in."""
 
     class Fails(Daemon):
@@ -301,7 +305,7 @@ FAULTS = (
     fault(
         "request-not-picked-up",
         "Requests stay where the agent should pick them up.",
-        daemon=_NeverTakes,
+        daemon=NeverTakes,
         personality="vendor",
     ),
     fault(
@@ -319,7 +323,7 @@ FAULTS = (
     fault(
         "scan-never-ends",
         "The scan starts and does not end in time.",
-        daemon=_NeverEnds,
+        daemon=NeverEnds,
         personality="vendor",
     ),
     fault(
@@ -331,7 +335,7 @@ FAULTS = (
     fault(
         "delayed-for-ever",
         "An interval scan runs, and the request waits for it until the time is over.",
-        daemon=_DelaysForEver,
+        daemon=DelaysForEver,
         personality="vendor",
     ),
     fault(
@@ -361,19 +365,19 @@ FAULTS = (
     fault(
         "scan-fails",
         "The log says that the scan failed.",
-        daemon=_fails("Scan failed for Manifest Type: {manifest}, Control ID: {control_id}"),
+        daemon=fails("Scan failed for Manifest Type: {manifest}, Control ID: {control_id}"),
         personality="vendor",
     ),
     fault(
         "scan-fails-by-verb",
         "The log of an agent that cannot tell its status says that the scan failed.",
-        daemon=_fails("Scan failed for Manifest Type: {manifest}"),
+        daemon=fails("Scan failed for Manifest Type: {manifest}"),
         personality="limited",
     ),
     fault(
         "manifest-missing",
         "The log says that there is no manifest for the request.",
-        daemon=_fails("Manifest not found for OnDemand request, Control ID: {control_id}"),
+        daemon=fails("Manifest not found for OnDemand request, Control ID: {control_id}"),
         personality="vendor",
     ),
     fault(
@@ -440,7 +444,7 @@ FAULTS = (
     variant(
         "delayed-then-done",
         "The request waits for an interval scan, and is done after it.",
-        daemon=_Delays,
+        daemon=Delays,
         personality="vendor",
     ),
     variant(
