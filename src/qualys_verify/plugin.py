@@ -17,7 +17,7 @@ from _pytest.terminal import TerminalReporter
 from qualys_verify.evidence import howto
 from qualys_verify.evidence.bundle import PAGE
 from qualys_verify.evidence.comparison_text import as_text
-from qualys_verify.evidence.pytest_html import Page, name_page
+from qualys_verify.evidence.pytest_html import MOST_HOSTS, Page, name_page
 from qualys_verify.evidence.redaction import Redactor, load_rules
 from qualys_verify.evidence.signature import try_key
 from qualys_verify.evidence.terminal import Look, for_encoding, render
@@ -336,6 +336,10 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
     terminalreporter.write_line(f"Evidence: {run.folder}")
     if sealed:
         terminalreporter.write_line(f"  {PAGE} is its page, {howto.NAME} says how to check it")
+    if len(run.targets) > MOST_HOSTS and not getattr(config.option, "htmlpath", None):
+        terminalreporter.write_line(
+            f"  no pytest.html above {MOST_HOSTS} hosts, it opens slowly: --html=PATH writes it"
+        )
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
