@@ -86,6 +86,11 @@ class Running:
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.communicate()
 
+    @property
+    def left_behind(self) -> list[str]:
+        """The command lines of processes that outlived the run."""
+        return [_command_line(pid) for pid in _processes_of(self.folder)]
+
     def end(self) -> Ran:
         """Wait for the end; a run that hangs is killed, and that fails the test."""
         try:
@@ -108,6 +113,13 @@ def _processes_of(folder: Path) -> list[int]:
         if mark in told:
             found.append(int(entry.name))
     return found
+
+
+def _command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except OSError:
+        return ""
 
 
 @pytest.fixture(scope="session")

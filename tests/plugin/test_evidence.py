@@ -118,6 +118,7 @@ def test_a_run_that_is_killed_leaves_a_journal_that_is_rendered_as_incomplete(st
     folder = running.folder / "reports"
     until(lambda: any(b'"kind":"reading"' in path.read_bytes() for path in folder.glob("*/journal.jsonl")))
     running.kill()
+    until(lambda: not any("standin" in told for told in running.left_behind))
     (left,) = folder.iterdir()
     assert main(["render", str(left)]) == 0
     told = json.loads((left / "run.json").read_text())

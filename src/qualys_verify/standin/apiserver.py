@@ -12,13 +12,10 @@ Files in a pod's `run/` are wishes: `hang-up` loses its connections, `restart` k
 `delete` deletes it, `reschedule` has the DaemonSet make another in its place, `lose-node` loses its node.
 """
 
-import argparse
 import asyncio
 import base64
 import json
 import os
-import shutil
-import signal
 import ssl
 import sys
 import time
@@ -31,6 +28,7 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from qualys_verify.standin import pods as kinds
+from qualys_verify.standin import serving
 from qualys_verify.standin.certificate import write_certificate
 from qualys_verify.standin.daemon import TICK_INTERVAL, Daemon
 from qualys_verify.standin.faults import FAULTS, Site, make_changes
@@ -412,23 +410,10 @@ def _json(data: Mapping[str, Any], status: int = 200) -> web.Response:
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until told to end; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m qualys_verify.standin.apiserver", description=__doc__)
-    parser.add_argument("directory", type=Path, metavar="DIR")
-    parser.add_argument("--temporary", action="store_true", help="remove DIR at the end")
-    given = parser.parse_args(arguments)
-    os.umask(0o077)
-    asyncio.run(_run(given.directory.absolute()))
-    if given.temporary:  # otherwise, and when this fails, it is the owner's, who wants to read the log
-        shutil.rmtree(given.directory, ignore_errors=True)
-    return 0
+    return serving.run(__spec__.name, __doc__, _run, arguments)
 
 
-async def _run(directory: Path) -> None:
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, ended.set)
-    loop.add_reader(sys.stdin.fileno(), ended.set)  # nothing is ever sent: readable means closed
-
+async def _run(directory: Path, ended: asyncio.Event) -> None:
     player = f"-m {__spec__.name} {directory}"
     written = json.loads((directory / "clusters.json").read_text(encoding="utf-8"))
     clusters = {item["name"]: _make_cluster(directory, item, player) for item in written}

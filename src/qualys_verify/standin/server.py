@@ -8,11 +8,9 @@ The name of the SSH user decides which host a client reaches; only the generated
 commands are ordinary processes of the user who started the demo.
 """
 
-import argparse
 import asyncio
 import json
 import os
-import shutil
 import signal
 import sys
 import time
@@ -24,7 +22,7 @@ from pathlib import Path
 
 import asyncssh
 
-from qualys_verify.standin import shims
+from qualys_verify.standin import serving, shims
 from qualys_verify.standin.brokendoors import broken_doors
 from qualys_verify.standin.daemon import TICK_INTERVAL, Daemon
 from qualys_verify.standin.faults import FAULTS, Clock, Door, Site, make_faulty
@@ -57,24 +55,11 @@ Host {name}
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until told to end; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m qualys_verify.standin.server", description=__doc__)
-    parser.add_argument("directory", type=Path, metavar="DIR")
-    parser.add_argument("--temporary", action="store_true", help="remove DIR at the end")
-    given = parser.parse_args(arguments)
-    os.umask(0o077)
-    asyncio.run(_serve(given.directory.absolute()))
-    if given.temporary:  # otherwise, and when this fails, it is the owner's, who wants to read the log
-        shutil.rmtree(given.directory, ignore_errors=True)
-    return 0
+    return serving.run(__spec__.name, __doc__, _serve, arguments)
 
 
-async def _serve(directory: Path) -> None:
+async def _serve(directory: Path, ended: asyncio.Event) -> None:
     """Set everything up, say so, and keep the daemons going until the end."""
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, ended.set)
-    loop.add_reader(sys.stdin.fileno(), ended.set)  # nothing is ever sent: readable means closed
-
     hosts = [
         StandinHost(**host) for host in json.loads((directory / "hosts.json").read_text(encoding="utf-8"))
     ]
