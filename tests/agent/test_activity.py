@@ -279,3 +279,8 @@ def test_attempts_that_failed_are_counted_since_the_last_success():
     failed = (5, "Error", "CAPI request failed")
     assert [judge((5, SUCCESS), *[failed] * count).attempts for count in range(4)] == [0, 1, 2, 3]
     assert judge((5, "Information", "a")).attempts == 0
+
+
+@pytest.mark.parametrize(("minutes", "state"), [(24 * 60, "succeeds"), (24 * 60 + 1, "not shown")])
+def test_a_success_of_more_than_a_day_ago_says_nothing_of_now(minutes, state):
+    assert judge((minutes, SUCCESS), (5, "Scan started for Manifest Type: VM")).communication_state == state
