@@ -238,6 +238,7 @@ def test_a_mention_hides_no_verb(mention):
         ('case "$1" in start|status) a;; esac; [ "$1" = scan ] && b', {"scan"}),
         ('#!/usr/bin/python3\nif command == "scan": a()\n', {"scan"}),
         ('case "$1" in status) a ;; scan) b ;; policy_eval) cut off he', ALL),
+        ('cat <<E; [ "$1" = scan ] && a\n[ "$1" = status ]\nE\n', {"scan"}),
     ],
 )
 def test_a_script_with_some_verbs_has_those(script, verbs):
