@@ -238,6 +238,16 @@ def test_a_mention_hides_no_verb(mention):
         ('case "$1" in start|status) a;; esac; [ "$1" = scan ] && b', {"scan"}),
         ('#!/usr/bin/python3\nif command == "scan": a()\n', {"scan"}),
         ('case "$1" in status) a ;; scan) b ;; policy_eval) cut off he', ALL),
+        (
+            'case $1 in status) a ;; scan) echo "Invalid key" ;; policy_eval) c ;; esac',
+            {"status", "policy_eval"},
+        ),
+        ('case $1 in scan) a\nesac\necho "Invalid key name"\n', {"scan"}),
+        ("case $1 in \\scan) a ;; esac", {"scan"}),
+        ('for x in one two; do [ "$x" = scan ] && a; done', set()),
+        ('say y to "$1"; [ "$y" = scan ] && a', set()),
+        ('say y; [ "$y" = scan ] && a', set()),
+        ('( scan now; policy_eval now )\n"$@"\n', set()),
         ('cat <<E; [ "$1" = scan ] && a\n[ "$1" = status ]\nE\n', {"scan"}),
     ],
 )
@@ -335,3 +345,29 @@ def test_a_value_or_a_word_that_is_refused_is_no_verb(script):
 )
 def test_a_variable_that_holds_a_parameter_is_as_good_as_one(script):
     assert verbs_handled(script) == {"scan", "policy_eval"}
+
+
+@pytest.mark.parametrize("language", ["python3.11", "perl", "ruby", "node", "php", "lua"])
+def test_a_script_in_another_language_is_read_by_its_comparisons(language):
+    assert verbs_handled(f"#!/usr/bin/env {language}\nif (command == 'scan') run()\n") == {"scan"}
+
+
+@pytest.mark.parametrize(
+    "comparison",
+    [
+        "command is 'scan'",
+        "command in ('status', 'scan')",
+        "case command when 'scan'",
+        "'scan' eq command",
+        "'scan' == command",
+    ],
+)
+def test_other_languages_compare_in_several_ways(comparison):
+    assert "scan" in verbs_handled(f"#!/usr/bin/ruby\n{comparison}\n")
+
+
+@pytest.mark.parametrize("name", ["cmd", "command", "action", "verb", "my_verb"])
+def test_a_function_may_be_called_by_the_name_in_a_variable(name):
+    script = f'do_scan() {{ a; }}\n"do_${name}"\n'
+    assert verbs_handled(script) == {"scan"}
+    assert verbs_handled(script.replace(name, "rest")) == set()

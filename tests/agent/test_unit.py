@@ -31,6 +31,11 @@ STOPPED = RUNNING | {"ActiveState": "inactive", "SubState": "dead", "ActiveEnter
 JUST_STARTED = str((3 * 86400 - 30) * 10**6)
 
 
+def since(**ago):
+    """Properties of a unit that has been active for so long."""
+    return {"ActiveEnterTimestampMonotonic": str(int((UPTIME - timedelta(**ago)).total_seconds()) * 10**6)}
+
+
 def service(**properties):
     return read({**RUNNING, **properties})
 
@@ -79,6 +84,8 @@ def test_no_agent():
         ({"NRestarts": "2", "ActiveEnterTimestampMonotonic": JUST_STARTED}, "active (running)", "stable"),
         ({"NRestarts": "3", "ActiveEnterTimestampMonotonic": JUST_STARTED}, "active (running)", "crash loop"),
         ({"NRestarts": "30"}, "active (running)", "stable"),  # long ago
+        ({"NRestarts": "3"} | since(minutes=10), "active (running)", "stable"),
+        ({"NRestarts": "3"} | since(minutes=10, seconds=-1), "active (running)", "crash loop"),
         ({"NRestarts": "[not set]"}, "active (running)", "stable"),
         (STOPPED | {"NRestarts": "9"}, "inactive (dead)", "stable"),  # stopped by hand
         (STOPPED | {"LoadState": "masked"}, "inactive (dead)", "stable"),
@@ -147,3 +154,36 @@ def test_any_value_is_read(properties):
     seen = service(**properties)
     assert str(seen)
     assert seen.stability
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (59, "59 s"),
+        (119, "119 s"),
+        (120, "2 min"),
+        (179, "2 min"),
+        (180, "3 min"),
+        (7199, "119 min"),
+        (7200, "2 h"),
+        (10799, "2 h"),
+        (10800, "3 h"),
+        (172799, "47 h"),
+        (172800, "2 d"),
+        (259199, "2 d"),
+    ],
+)
+def test_how_long_it_has_been_running_is_said(seconds, said):
+    assert str(service(**since(seconds=seconds))) == f"active (running) for {said}, starts at boot"
+
+
+@pytest.mark.parametrize(("microseconds", "is_known"), [("0", False), ("1", True)])
+def test_a_unit_that_was_never_activated_does_not_run(microseconds, is_known):
+    assert (service(ActiveEnterTimestampMonotonic=microseconds).running_for is not None) == is_known
+
+
+def test_what_systemd_keeps_of_it():
+    seen = service(ControlGroup="/system.slice/agent.service")
+    assert (seen.main_pid, seen.control_group) == (712, "/system.slice/agent.service")
+    unset = service(MainPID="", ControlGroup="/")
+    assert (unset.main_pid, unset.control_group) == (0, "")

@@ -42,6 +42,8 @@ RUNNING = Service(
     running_for=HOUR,
     wanted=True,
     executable=HOME / "bin/qualys-cloud-agent",
+    main_pid=712,
+    control_group="",
 )
 ABSENT = replace(
     RUNNING, load="not-found", state="inactive (dead)", startup="", running_for=None, wanted=False

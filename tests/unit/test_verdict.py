@@ -1,10 +1,11 @@
 """What the outcomes of a run mean for its exit status."""
 
+from dataclasses import FrozenInstanceError
 from itertools import chain, combinations
 
 import pytest
 
-from qualys_verify.verdict import Verdict, exit_status, worst
+from qualys_verify.verdict import Finding, Verdict, exit_status, worst
 
 GOOD, BAD, UNSEEN, APART = (
     Verdict.COMPLIANT,
@@ -19,6 +20,8 @@ GOOD, BAD, UNSEEN, APART = (
     [
         ([GOOD], 0, 0),
         ([GOOD, APART], 0, 0),
+        ([Verdict.WAIVED], 0, 0),
+        ([GOOD, Verdict.WAIVED], 0, 0),
         ([APART], 0, 5),
         ([], 0, 5),
         ([BAD], 1, 1),
@@ -66,4 +69,23 @@ def test_the_verdict_that_decides_for_several(verdicts, decides):
 
 
 def test_each_verdict_has_a_sign_of_its_own():
-    assert len({verdict.symbol for verdict in Verdict}) == len(Verdict)
+    assert "".join(verdict.symbol for verdict in Verdict) == "✘?~✔-"
+
+
+def test_a_finding_names_its_test_and_stays_as_it_is():
+    finding = Finding(
+        nodeid="tests_agent/test_step_1.py::test_unit_exists[ssh://[2001:db8::1]:22]",
+        target="ssh://[2001:db8::1]:22",
+        step="1",
+        title="",
+        remedy="",
+        verdict=GOOD,
+        observed="",
+        reason="",
+        transcript="",
+        took=0.0,
+    )
+    assert finding.test == "test_unit_exists"
+    assert finding.assessed
+    with pytest.raises(FrozenInstanceError):
+        finding.verdict = BAD

@@ -156,7 +156,6 @@ class _Shell:
 
     def _close(self) -> None:
         if self._cases:
-            self._cases[-1].end_branch()
             self._closed.append(self._cases.pop())
         self._at_command = False
 

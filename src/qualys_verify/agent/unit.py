@@ -45,8 +45,8 @@ class Service:
     running_for: timedelta | None
     wanted: bool
     executable: PurePosixPath | None
-    main_pid: int = 0
-    control_group: str = ""
+    main_pid: int
+    control_group: str
 
     @property
     def is_installed(self) -> bool:
@@ -134,7 +134,7 @@ def _number(text: str) -> int:
 def _executable(exec_start: str) -> PurePosixPath | None:
     """The path in `{ path=/usr/… ; argv[]=… }`, or None."""
     _, found, rest = exec_start.partition("path=")
-    path = rest.split(" ;", 1)[0].strip()
+    path = rest.partition(" ;")[0].strip()
     return PurePosixPath(path) if found and path.startswith("/") else None
 
 
