@@ -159,18 +159,25 @@ def discover(
     selector = settings.get("selector") or defaults.selector
     usual = settings.get("daemonset") or defaults.daemonset
     try:
-        nodes, unlisted = _nodes(cluster, deadline)
-        pods, sets = _pods_and_sets(cluster, selector, usual, deadline)
-        if roster(pods, sets, nodes).lacking:  # one that is just being replaced is not missing
+        found, sets, unlisted = _look(cluster, selector, usual, deadline)
+        if found.lacking:  # one that is just being replaced is not missing
             deadline.interrupted.wait(_SECOND_LOOK)
-            pods, sets = _pods_and_sets(cluster, selector, usual, deadline)
+            found, sets, unlisted = _look(cluster, selector, usual, deadline)
     except Inconclusive as reason:
         name, where = f"kubectl://*?{_query(cluster)}", _settings_of(cluster)
         return (Target(name, "kubectl", "*", settings=where, unseen=str(reason)),)
-    if not pods and not sum(map(_desired, sets)):
+    if not found.pods and not found.lacking:
         raise TargetError(_nothing_there(text, cluster, selector, usual, sets))
-    found = roster(pods, sets, nodes)
     return _targets(found, cluster, settings.get("container"), defaults, unlisted)
+
+
+def _look(
+    cluster: Cluster, selector: str, usual: str, deadline: Deadline
+) -> tuple["Roster", tuple[dict[str, Any], ...], str]:
+    """The roster as it is now, the DaemonSets that it was made of, and why the nodes may not be listed, if so."""
+    nodes, unlisted = _nodes(cluster, deadline)
+    pods, sets = _pods_and_sets(cluster, selector, usual, deadline)
+    return roster(pods, sets, nodes), sets, unlisted
 
 
 def _pods_and_sets(
@@ -211,8 +218,8 @@ def _nothing_there(
 class Roster:
     """Which pods to look into, by node, and which nodes lack one.
 
-    `lacking` counts nodes that should have a pod and have none; `missing` names them, where it is known which
-    they are. `candidates` are the nodes among which the unnamed ones are.
+    `lacking` counts nodes that should have a pod and have none; `missing` names those of them that are known.
+    `candidates` are the nodes among which the unnamed ones are.
     """
 
     pods: tuple[tuple[str, str], ...]
@@ -223,23 +230,61 @@ class Roster:
     nodes: Mapping[str, tuple[tuple[str, str], ...]]
 
 
+@dataclass(frozen=True)
+class _Gap:
+    """How many nodes lack a pod of one DaemonSet, and among which they are."""
+
+    lacking: int
+    candidates: frozenset[str]
+
+    @property
+    def is_named(self) -> bool:
+        return len(self.candidates) == self.lacking
+
+
 def roster(
     pods: Sequence[Mapping[str, Any]],
     sets: Sequence[Mapping[str, Any]],
     nodes: Sequence[Mapping[str, Any]] | None,
 ) -> Roster:
     """Compare nodes with pods. `nodes` is None where they may not be listed."""
-    chosen = _one_a_node(pods)
-    covered = {node for node, _ in chosen if node}
-    eligible = [node["metadata"]["name"] for node in nodes or () if any(may_run(item, node) for item in sets)]
-    candidates = sorted(set(eligible) - covered)
-    unassigned = sum(not node for node, _ in chosen)
-    stale = any(_is_stale(item) for item in sets)
-    # The controller's count decides, unless it is of before a change; the nodes say which they are.
-    lacking = len(candidates) if stale else max(0, sum(map(_desired, sets)) - len(covered) - unassigned)
-    missing = tuple(candidates) if len(candidates) == lacking else ()
-    facts = {node["metadata"]["name"]: _facts_of(node) for node in nodes or ()}
-    return Roster(chosen, missing, lacking, tuple(candidates), tuple(map(_fleetwide, sets)), facts)
+    gaps = [_gap(item, pods, nodes) for item in sets]
+    missing = frozenset[str]().union(*(gap.candidates for gap in gaps if gap.is_named))
+    unnamed = [gap for gap in gaps if not gap.is_named]
+    return Roster(
+        _one_a_node(pods),
+        tuple(sorted(missing)),
+        len(missing) + sum(gap.lacking for gap in unnamed),
+        tuple(sorted(frozenset[str]().union(*(gap.candidates for gap in unnamed if gap.lacking)))),
+        tuple(map(_fleetwide, sets)),
+        {node["metadata"]["name"]: _facts_of(node) for node in nodes or ()},
+    )
+
+
+def _gap(
+    daemonset: Mapping[str, Any],
+    pods: Sequence[Mapping[str, Any]],
+    nodes: Sequence[Mapping[str, Any]] | None,
+) -> _Gap:
+    """The controller's count decides, unless it is of before a change; the nodes say which they are.
+
+    Only the DaemonSet's own pods stand for a node, and only on nodes that it wants: one that was made by hand, one on
+    a node that it does not want any more, or one that a node's end has left behind must not hide another node.
+    """
+    own = [pod for pod in pods if daemonset_of(pod) == daemonset["metadata"]["name"]]
+    covered = {node for pod in own if (node := _node_of(pod))}
+    if nodes is None:
+        candidates = frozenset[str]()
+    else:
+        covered &= {node["metadata"]["name"] for node in nodes}
+        eligible = {node["metadata"]["name"] for node in nodes if may_run(daemonset, node)}
+        candidates = frozenset(eligible - covered)
+        if _is_stale(daemonset):
+            return _Gap(len(candidates), candidates)
+    unwanted = int((daemonset.get("status") or {}).get("numberMisscheduled") or 0)
+    unplaced = sum(not _node_of(pod) for pod in own)
+    wanted = max(0, len(covered) - unwanted)
+    return _Gap(max(0, _desired(daemonset) - wanted - unplaced), candidates)
 
 
 def _facts_of(node: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -255,22 +300,30 @@ def _facts_of(node: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 
 
 def _one_a_node(pods: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, str], ...]:
-    """Node and pod, one pod a node: while a DaemonSet is rolled out the old one may still be there."""
-    best: dict[str, Mapping[str, Any]] = {}
+    """Node and pod, one pod a node and DaemonSet: while a DaemonSet is rolled out the old one may still be there.
+
+    A pod of no DaemonSet counts where no other one is.
+    """
+    best: dict[tuple[str, str], Mapping[str, Any]] = {}
     for pod in sorted(pods, key=_worth):
-        best[_node_of(pod) or f"?{pod['metadata']['name']}"] = pod
+        node, owner = _node_of(pod) or f"?{pod['metadata']['name']}", daemonset_of(pod) or ""
+        if owner:
+            best.pop((node, ""), None)
+        best[node, owner] = pod
     return tuple(
-        sorted(("" if node[0] == "?" else node, str(pod["metadata"]["name"])) for node, pod in best.items())
+        sorted(
+            ("" if node[0] == "?" else node, str(pod["metadata"]["name"])) for (node, _), pod in best.items()
+        )
     )
 
 
 def _worth(pod: Mapping[str, Any]) -> tuple[bool, bool, bool, str, str]:
-    """The last of several is the one to look into: not on its way out, alive, of a DaemonSet, the newest."""
+    """The last of several is the one to look into: of a DaemonSet, not on its way out, alive, the newest."""
     meta, phase = pod["metadata"], (pod.get("status") or {}).get("phase")
     return (
+        daemonset_of(pod) is not None,
         "deletionTimestamp" not in meta,
         phase not in {"Failed", "Succeeded"},
-        daemonset_of(pod) is not None,
         meta.get("creationTimestamp") or "",
         meta["name"],
     )
@@ -315,9 +368,9 @@ def _desired(daemonset: Mapping[str, Any]) -> int:
 
 
 def _is_stale(daemonset: Mapping[str, Any]) -> bool:
-    """Whether the counts are of before the last change."""
-    observed = (daemonset.get("status") or {}).get("observedGeneration")
-    return observed is not None and observed < daemonset["metadata"].get("generation", 0)
+    """Whether the counts are of before the last change; of one that was just made there are none yet."""
+    observed = (daemonset.get("status") or {}).get("observedGeneration") or 0
+    return int(observed) < int(daemonset["metadata"].get("generation") or 0)
 
 
 def _fleetwide(daemonset: Mapping[str, Any]) -> Fleetwide:
@@ -412,12 +465,11 @@ def _targets(
 def _missing(found: Roster, cluster: Cluster, counts: str, unlisted: str) -> Iterable[Target]:
     for node in found.missing:
         yield _absent(cluster, node, f"no agent pod on node {node}, which should have one ({counts})")
-    if found.lacking and not found.missing:
-        among = f", among {', '.join(found.candidates[:10])}" if found.candidates else ""
-        why = f"; its name may not be seen: {unlisted}" if unlisted else ""
-        for number in range(1, found.lacking + 1):
-            sentence = f"no agent pod on a node that should have one ({counts}{among}){why}"
-            yield _absent(cluster, f"unknown-node-{number}", sentence)
+    among = f", among {', '.join(found.candidates[:10])}" if found.candidates else ""
+    why = f"; its name may not be seen: {unlisted}" if unlisted else ""
+    for number in range(1, found.lacking - len(found.missing) + 1):
+        sentence = f"no agent pod on a node that should have one ({counts}{among}){why}"
+        yield _absent(cluster, f"unknown-node-{number}", sentence)
 
 
 def _absent(cluster: Cluster, node: str, sentence: str) -> Target:

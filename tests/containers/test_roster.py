@@ -86,6 +86,62 @@ def test_a_pod_that_somebody_made_by_hand_does_not_stand_in_for_the_agents():
     assert roster([debug, pod("a", "n1")], [daemonset(1)], None).pods == (("n1", "a"),)
 
 
+def of(owner):
+    return {"ownerReferences": [{"kind": "DaemonSet", "name": owner}] if owner else None}
+
+
+@pytest.mark.parametrize("nodes_seen", [nodes("n1", "n2", "n3"), None], ids=["nodes", "no nodes"])
+def test_a_pod_where_none_is_wanted_does_not_hide_a_node_that_lacks_one(nodes_seen):
+    """A taint that came later keeps new pods away and lets the old one run: healthy, and counted by nobody."""
+    if nodes_seen:
+        nodes_seen[2]["spec"]["taints"] = [TAINT]
+    pods = [pod("a", "n1"), pod("c", "n3")]
+    lacking = roster(pods, [daemonset(2, status={"numberMisscheduled": 1})], nodes_seen)
+    assert (lacking.lacking, lacking.missing) == (1, ("n2",) if nodes_seen else ())
+    whole = roster([*pods, pod("b", "n2")], [daemonset(2, status={"numberMisscheduled": 1})], nodes_seen)
+    assert (whole.lacking, whole.missing) == (0, ())
+    assert whole.pods == (("n1", "a"), ("n2", "b"), ("n3", "c"))
+
+
+def test_neither_a_pod_made_by_hand_nor_one_of_a_node_that_is_gone_hides_a_node():
+    by_hand = pod("debug", "n3", metadata=of(None))
+    assert roster([pod("a", "n1"), by_hand], [daemonset(2)], nodes("n1", "n2")).missing == ("n2",)
+    assert roster([pod("a", "n1"), by_hand], [daemonset(2)], None).lacking == 1
+    assert roster([pod("a", "n1"), pod("c", "gone")], [daemonset(2)], nodes("n1", "n2")).missing == ("n2",)
+
+
+def test_two_daemonsets_are_each_reckoned_by_itself():
+    arm = daemonset(1, name="arm", spec={"nodeSelector": {"arch": "arm"}})
+    x86 = daemonset(1, spec={"nodeSelector": {"arch": "x86"}})
+    fleet = [node("n1", labels={"arch": "x86"}), node("n2", labels={"arch": "arm"})]
+    there = [pod("a", "n1"), pod("b", "n2", metadata=of("arm"))]
+    assert roster(there, [x86, arm], fleet).lacking == 0
+    assert roster(there[:1], [x86, arm], fleet).missing == ("n2",)
+    assert roster(there[:1], [x86, arm], None).lacking == 1
+
+
+def test_two_daemonsets_on_one_node_are_two_agents_and_nothing_is_missing():
+    there = [pod("a", "n1"), pod("b", "n1", metadata=of("new"))]
+    found = roster(there, [daemonset(1), daemonset(1, name="new")], nodes("n1"))
+    assert found.pods == (("n1", "a"), ("n1", "b"))
+    assert (found.lacking, found.missing) == (0, ())
+
+
+def test_a_node_that_two_daemonsets_miss_is_missed_once():
+    found = roster([], [daemonset(1), daemonset(1, name="new")], nodes("n1"))
+    assert (found.lacking, found.missing) == (1, ("n1",))
+
+
+def test_counts_of_before_a_change_count_where_the_nodes_may_not_be_listed():
+    stale = daemonset(3, metadata={"generation": 4}, status={"observedGeneration": 3})
+    assert roster([pod("a", "n1")], [stale], None).lacking == 2
+
+
+def test_of_a_daemonset_that_was_just_made_the_nodes_tell_what_is_missing():
+    new = daemonset(0, status={"observedGeneration": None})
+    assert roster([], [new], nodes("n1", "n2")).missing == ("n1", "n2")
+
+
 def test_pods_of_no_daemonset_are_looked_at_and_nothing_is_expected():
     assert roster([pod("a", "n1")], [], nodes("n1", "n2")).lacking == 0
 
