@@ -22,6 +22,7 @@ from qualys_verify.evidence.redaction import Redactor, load_rules
 from qualys_verify.evidence.signature import try_key
 from qualys_verify.evidence.terminal import Look, for_encoding, render
 from qualys_verify.findings import annotate, finding_of, missed, redact, target_of, waive
+from qualys_verify.names import without_pod
 from qualys_verify.observation import FLEET, Observation, is_trigger, plan
 from qualys_verify.progress import Ticker
 from qualys_verify.recorder import Opening, Recorder, Sealed, redacted
@@ -165,6 +166,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in of_runbook:
         if is_trigger(item.fixturenames):
             item.add_marker("trigger")
+    _refuse_replaced_pods(config)
+
+
+def _refuse_replaced_pods(config: pytest.Config) -> None:
+    """`--lf` where a node has another pod than when it failed: pytest would leave it out, or run everything."""
+    run = config.stash.get(RUN, None)
+    if run is None or config.cache is None or not config.getoption("lf", default=False):
+        return
+    failed = {name.partition("[")[2].removesuffix("]") for name in config.cache.get("cache/lastfailed", {})}
+    now = {without_pod(target.id): target.id for target in run.targets}
+    for host in sorted(failed - set(now.values())):
+        if without_pod(host) != host and without_pod(host) in now:
+            raise pytest.UsageError(
+                f"--lf: {host} failed before, and its node has another pod now, {now[without_pod(host)]}: look at that one by "
+                "its name (--hosts), or at everything, with --cache-clear instead of --lf"
+            )
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
