@@ -7,6 +7,7 @@ out from the nodes, where they may be listed. Pure but for `discover` and `settl
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -14,7 +15,7 @@ from qualys_verify.agent.container import printable
 from qualys_verify.backends import Deadline
 from qualys_verify.kubectl import Cluster, Forbidden, current_context
 from qualys_verify.reasons import Inconclusive
-from qualys_verify.targets import PodSpec, Target, TargetError
+from qualys_verify.targets import NO_POD, PodSpec, Target, TargetError
 
 # What the DaemonSet controller tolerates by itself, on every node.
 _TOLERATED = frozenset(
@@ -73,6 +74,8 @@ def settle(
 
     def place(settings: Mapping[str, str]) -> Cluster:
         kubeconfig = settings.get("kubeconfig") or defaults.kubeconfig
+        if kubeconfig and not Path(kubeconfig).exists():
+            raise TargetError(f"there is no kubeconfig {kubeconfig}: name an existing file")
         context = settings.get("context") or defaults.context
         if context is None:
             if kubeconfig not in contexts:
@@ -177,7 +180,19 @@ def _look(
     """The roster as it is now, the DaemonSets that it was made of, and why the nodes may not be listed, if so."""
     nodes, unlisted = _nodes(cluster, deadline)
     pods, sets = _pods_and_sets(cluster, selector, usual, deadline)
-    return roster(pods, sets, nodes), sets, unlisted
+    others = [pod for item in sets for pod in _unselected(cluster, selector, item, deadline)]
+    return roster(pods, sets, nodes, others), sets, unlisted
+
+
+def _unselected(
+    cluster: Cluster, selector: str, daemonset: Mapping[str, Any], deadline: Deadline
+) -> tuple[dict[str, Any], ...]:
+    """All pods of a DaemonSet of which a selector takes some only (`controller-revision-hash=…`): its nodes lack nothing."""
+    labels = (daemonset["spec"].get("selector") or {}).get("matchLabels") or {}
+    if selects(selector, _labels(daemonset)) or not labels:
+        return ()
+    own = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+    return cluster.objects(deadline, "pods", f"--selector={own}")
 
 
 def _pods_and_sets(
@@ -246,9 +261,14 @@ def roster(
     pods: Sequence[Mapping[str, Any]],
     sets: Sequence[Mapping[str, Any]],
     nodes: Sequence[Mapping[str, Any]] | None,
+    others: Sequence[Mapping[str, Any]] = (),
 ) -> Roster:
-    """Compare nodes with pods. `nodes` is None where they may not be listed."""
-    gaps = [_gap(item, pods, nodes) for item in sets]
+    """Compare nodes with pods. `nodes` is None where they may not be listed.
+
+    `others` are pods that are not asked for, and have their nodes lack nothing.
+    """
+    there = tuple({pod["metadata"]["name"]: pod for pod in (*others, *pods)}.values())
+    gaps = [_gap(item, there, nodes) for item in sets]
     missing = frozenset[str]().union(*(gap.candidates for gap in gaps if gap.is_named))
     unnamed = [gap for gap in gaps if not gap.is_named]
     return Roster(
@@ -350,15 +370,21 @@ def daemonset_of(pod: Mapping[str, Any]) -> str | None:
 def _counts(daemonset: Mapping[str, Any], selector: str, pods: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a DaemonSet is one of those that are asked for: it has pods here, or its pods would be selected."""
     name = daemonset["metadata"]["name"]
-    labels = ((daemonset["spec"].get("template") or {}).get("metadata") or {}).get("labels") or {}
-    return any(daemonset_of(pod) == name for pod in pods) or selects(selector, labels)
+    return any(daemonset_of(pod) == name for pod in pods) or selects(selector, _labels(daemonset))
+
+
+def _labels(daemonset: Mapping[str, Any]) -> Mapping[str, str]:
+    """What a DaemonSet's pods are labelled with; controllers add some of their own."""
+    return ((daemonset["spec"].get("template") or {}).get("metadata") or {}).get("labels") or {}
 
 
 def selects(selector: str, labels: Mapping[str, str]) -> bool:
-    """Whether a selector of the simple kind (`a=b,c`) takes these labels; what it does not know it takes."""
+    """Whether a selector of the simple kind (`a=b,c!=d,e,!f`) takes these labels."""
     for part in selector.split(","):
-        key, equals, value = part.replace("==", "=").partition("=")
-        if equals and not key.endswith("!") and labels.get(key.strip()) != value.strip():
+        key, equals, value = part.replace("==", "=").replace("!=", "=").partition("=")
+        key, is_not = key.strip().removeprefix("!"), "!" in part
+        has = labels.get(key) == value.strip() if equals else key in labels
+        if has == is_not:
             return False
     return True
 
@@ -473,5 +499,5 @@ def _missing(found: Roster, cluster: Cluster, counts: str, unlisted: str) -> Ite
 
 
 def _absent(cluster: Cluster, node: str, sentence: str) -> Target:
-    name, where = f"kubectl://{node}/no-pod?{_query(cluster)}", _settings_of(cluster)
+    name, where = f"kubectl://{node}/{NO_POD}?{_query(cluster)}", _settings_of(cluster)
     return Target(name, "kubectl", f"{node}/", settings=where, absent=sentence)

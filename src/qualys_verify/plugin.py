@@ -106,6 +106,8 @@ def pytest_report_header(
     if run is None:
         return headers
     clean = run.redactor.clean
+    if not _will_look(config):  # otherwise the summary says it
+        headers += [f"{target.id}: {target.unseen}" for target in run.targets if target.unseen]
     return [clean(head) if isinstance(head, str) else list(map(clean, head)) for head in headers]
 
 

@@ -106,6 +106,12 @@ def test_what_is_only_collected_enters_no_pod(standin, run):
     assert c.asked("create", "pods/exec") == []
 
 
+def test_what_is_only_collected_of_a_cluster_that_refuses_says_so(standin, run):
+    ran = run(hosts(standin(c=Trait(refuse={"*": 401}))), "--collect-only")
+    assert "context=c: " in ran.out
+    assert "does not know who asks" in ran.out
+
+
 def test_the_users_scan_types_count_in_containers_too(standin, run):
     c = standin()
     assert run(hosts(c), *FAST, "--scan-type=vm,pc").status == 0

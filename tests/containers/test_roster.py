@@ -1,10 +1,14 @@
 """Which nodes should have the agent, and which lack it: the DaemonSet's count decides, the nodes give the names."""
 
+import threading
+
 import pytest
 
-from qualys_verify.cluster import may_run, roster, selects
+from qualys_verify.backends import Deadline
+from qualys_verify.cluster import discover, may_run, roster, selects
 from qualys_verify.frame import RawResult
 from qualys_verify.kubectl import Cluster, Forbidden, refusal
+from tests.containers.conftest import DEFAULTS
 from tests.containers.objects import daemonset, node, pod
 
 LEAVING = {"deletionTimestamp": "2026-03-23T11:59:00Z"}
@@ -142,6 +146,40 @@ def test_of_a_daemonset_that_was_just_made_the_nodes_tell_what_is_missing():
     assert roster([], [new], nodes("n1", "n2")).missing == ("n1", "n2")
 
 
+class Answers:
+    """A cluster that answers from a list."""
+
+    name, namespace, context, kubeconfig, cache = "c", "q", "c", None, None
+
+    def __init__(self, pods, sets, nodes):
+        self._all = {"pods": pods, "daemonsets.apps": sets, "nodes": nodes}
+
+    def objects(self, _deadline, kind, *words):
+        found = self._all[kind]
+        if kind == "pods":
+            selector = words[0].removeprefix("--selector=")
+            return tuple(item for item in found if selects(selector, item["metadata"]["labels"]))
+        return tuple(item for item in found if not words or item["metadata"]["name"] in words)
+
+
+def test_pods_that_are_not_asked_for_have_their_nodes_lack_nothing():
+    """In a rollout somebody looks at the new revision only."""
+    old, new = ({"labels": {"name": "qualys-cloud-agent", "revision": text}} for text in ("1", "2"))
+    of_set = daemonset(2)
+    of_set["spec"]["selector"] = {"matchLabels": {"name": "qualys-cloud-agent"}}
+    there = [pod("a", "n1", metadata=new), pod("b", "n2", metadata=old)]
+    settings, stop = {"selector": "revision=2"}, threading.Event()
+    stop.set()  # so that the second look comes at once
+
+    def ids(pods):
+        answers = Answers(pods, [of_set], nodes("n1", "n2"))
+        found = discover("kubectl://*", answers, settings, DEFAULTS, Deadline(1, stop))
+        return [target.id.partition("?")[0] for target in found]
+
+    assert ids(there) == ["kubectl://n1/a"]
+    assert ids(there[:1]) == ["kubectl://n1/a", "kubectl://n2/no-pod"]
+
+
 def test_pods_of_no_daemonset_are_looked_at_and_nothing_is_expected():
     assert roster([pod("a", "n1")], [], nodes("n1", "n2")).lacking == 0
 
@@ -229,6 +267,11 @@ def test_what_every_daemonset_tolerates_bars_nobody():
         ("app=x,name=qualys-cloud-agent", False),
         ("name", True),
         ("name!=other", True),
+        ("name!=qualys-cloud-agent", False),
+        ("app", False),
+        ("!name", False),
+        ("!app,name", True),
+        ("app!=x", True),
     ],
 )
 def test_a_selector_takes_labels(selector, expected):
@@ -259,6 +302,7 @@ def test_a_missing_permission_names_the_rule_and_where_it_belongs():
     ("text", "sentence"),
     [
         ("error: You must be logged in to the server (Unauthorized)", "does not know who asks"),
+        ("Please enter Username: error: EOF", "does not know who asks"),
         ('error: context "prodd" does not exist', "no such context"),
         (
             "Unable to connect to the server: tls: failed to verify certificate: x509: certificate signed by unknown authority",
