@@ -66,6 +66,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if not specs:
             return
         refuse_foreign_options(config)
+        _end_in_order(config)
         run = Run(settings, select(specs), settings.report_dir or reports_of(config.rootpath))
         if _will_look(config):
             _check_evidence(run)
@@ -79,6 +80,16 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Sealing(), "qualys-verify-sealing")
     _collect_the_runbook(config)
     _leave_the_end_to_the_summary(config)
+
+
+def _end_in_order(config: pytest.Config) -> None:
+    """A run that is told to end (by CI, by systemd) reports what it has seen, and ends its clients, as after Ctrl-C.
+
+    From here on, because a search for pods starts some.
+    """
+    if threading.current_thread() is threading.main_thread():
+        ends = (signal.SIGTERM, signal.SIGHUP)
+        config.stash[HANDLERS] = {end: signal.signal(end, signal.default_int_handler) for end in ends}
 
 
 def _check_evidence(run: Run) -> None:
@@ -184,13 +195,6 @@ def _refuse_replaced_pods(config: pytest.Config) -> None:
                 f"--lf: {host} failed before, and its node has another pod now, {now[without_pod(host)]}: look at that one by "
                 "its name (--hosts), or at everything, with --cache-clear instead of --lf"
             )
-
-
-def pytest_sessionstart(session: pytest.Session) -> None:
-    """A run that is told to end (by CI, by systemd) reports what it has seen, as after Ctrl-C."""
-    if RUN in session.config.stash and threading.current_thread() is threading.main_thread():
-        ends = (signal.SIGTERM, signal.SIGHUP)
-        session.config.stash[HANDLERS] = {end: signal.signal(end, signal.default_int_handler) for end in ends}
 
 
 @pytest.hookimpl(wrapper=True)

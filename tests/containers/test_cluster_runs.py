@@ -1,6 +1,7 @@
 """Whole runs on stand-in clusters by the real kubectl: verdicts, exit status, what is asked and what stays behind."""
 
 import json
+import signal
 import time
 from collections import Counter
 from pathlib import Path
@@ -231,13 +232,14 @@ def test_a_login_program_that_hangs_is_ended(standin, run, tmp_path):
     assert ran.left_behind == []
 
 
-def test_an_interrupted_search_for_pods_ends_the_run(standin, start):
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=str)
+def test_an_interrupted_search_for_pods_ends_the_run_and_its_client(standin, start, how):
     c = standin(c=Trait(slow=3))
     running = start(hosts(c), "--read-only")
     until = time.monotonic() + 30
     while not c.asked() and time.monotonic() < until:  # the first answer, and the next is waited for
         time.sleep(0.1)
-    running.interrupt()
+    running.interrupt(how)
     ran = running.end()
     assert ran.status == 2
     assert ran.left_behind == []
