@@ -7,6 +7,7 @@ out from the nodes, where they may be listed. Pure but for `discover` and `settl
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -14,7 +15,7 @@ from qualys_verify.agent.container import printable
 from qualys_verify.backends import Deadline
 from qualys_verify.kubectl import Cluster, Forbidden, current_context
 from qualys_verify.reasons import Inconclusive
-from qualys_verify.targets import PodSpec, Target, TargetError
+from qualys_verify.targets import NO_POD, PodSpec, Target, TargetError
 
 # What the DaemonSet controller tolerates by itself, on every node.
 _TOLERATED = frozenset(
@@ -73,6 +74,8 @@ def settle(
 
     def place(settings: Mapping[str, str]) -> Cluster:
         kubeconfig = settings.get("kubeconfig") or defaults.kubeconfig
+        if kubeconfig and not Path(kubeconfig).exists():
+            raise TargetError(f"there is no kubeconfig {kubeconfig}: name an existing file")
         context = settings.get("context") or defaults.context
         if context is None:
             if kubeconfig not in contexts:
@@ -159,18 +162,37 @@ def discover(
     selector = settings.get("selector") or defaults.selector
     usual = settings.get("daemonset") or defaults.daemonset
     try:
-        nodes, unlisted = _nodes(cluster, deadline)
-        pods, sets = _pods_and_sets(cluster, selector, usual, deadline)
-        if roster(pods, sets, nodes).lacking:  # one that is just being replaced is not missing
+        found, sets, unlisted = _look(cluster, selector, usual, deadline)
+        if found.lacking:  # one that is just being replaced is not missing
             deadline.interrupted.wait(_SECOND_LOOK)
-            pods, sets = _pods_and_sets(cluster, selector, usual, deadline)
+            found, sets, unlisted = _look(cluster, selector, usual, deadline)
     except Inconclusive as reason:
         name, where = f"kubectl://*?{_query(cluster)}", _settings_of(cluster)
         return (Target(name, "kubectl", "*", settings=where, unseen=str(reason)),)
-    if not pods and not sum(map(_desired, sets)):
+    if not found.pods and not found.lacking:
         raise TargetError(_nothing_there(text, cluster, selector, usual, sets))
-    found = roster(pods, sets, nodes)
     return _targets(found, cluster, settings.get("container"), defaults, unlisted)
+
+
+def _look(
+    cluster: Cluster, selector: str, usual: str, deadline: Deadline
+) -> tuple["Roster", tuple[dict[str, Any], ...], str]:
+    """The roster as it is now, the DaemonSets that it was made of, and why the nodes may not be listed, if so."""
+    nodes, unlisted = _nodes(cluster, deadline)
+    pods, sets = _pods_and_sets(cluster, selector, usual, deadline)
+    others = [pod for item in sets for pod in _unselected(cluster, selector, item, deadline)]
+    return roster(pods, sets, nodes, others), sets, unlisted
+
+
+def _unselected(
+    cluster: Cluster, selector: str, daemonset: Mapping[str, Any], deadline: Deadline
+) -> tuple[dict[str, Any], ...]:
+    """All pods of a DaemonSet of which a selector takes some only (`controller-revision-hash=…`): its nodes lack nothing."""
+    labels = (daemonset["spec"].get("selector") or {}).get("matchLabels") or {}
+    if selects(selector, _labels(daemonset)) or not labels:
+        return ()
+    own = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+    return cluster.objects(deadline, "pods", f"--selector={own}")
 
 
 def _pods_and_sets(
@@ -211,8 +233,8 @@ def _nothing_there(
 class Roster:
     """Which pods to look into, by node, and which nodes lack one.
 
-    `lacking` counts nodes that should have a pod and have none; `missing` names them, where it is known which
-    they are. `candidates` are the nodes among which the unnamed ones are.
+    `lacking` counts nodes that should have a pod and have none; `missing` names those of them that are known.
+    `candidates` are the nodes among which the unnamed ones are.
     """
 
     pods: tuple[tuple[str, str], ...]
@@ -223,23 +245,66 @@ class Roster:
     nodes: Mapping[str, tuple[tuple[str, str], ...]]
 
 
+@dataclass(frozen=True)
+class _Gap:
+    """How many nodes lack a pod of one DaemonSet, and among which they are."""
+
+    lacking: int
+    candidates: frozenset[str]
+
+    @property
+    def is_named(self) -> bool:
+        return len(self.candidates) == self.lacking
+
+
 def roster(
     pods: Sequence[Mapping[str, Any]],
     sets: Sequence[Mapping[str, Any]],
     nodes: Sequence[Mapping[str, Any]] | None,
+    others: Sequence[Mapping[str, Any]] = (),
 ) -> Roster:
-    """Compare nodes with pods. `nodes` is None where they may not be listed."""
-    chosen = _one_a_node(pods)
-    covered = {node for node, _ in chosen if node}
-    eligible = [node["metadata"]["name"] for node in nodes or () if any(may_run(item, node) for item in sets)]
-    candidates = sorted(set(eligible) - covered)
-    unassigned = sum(not node for node, _ in chosen)
-    stale = any(_is_stale(item) for item in sets)
-    # The controller's count decides, unless it is of before a change; the nodes say which they are.
-    lacking = len(candidates) if stale else max(0, sum(map(_desired, sets)) - len(covered) - unassigned)
-    missing = tuple(candidates) if len(candidates) == lacking else ()
-    facts = {node["metadata"]["name"]: _facts_of(node) for node in nodes or ()}
-    return Roster(chosen, missing, lacking, tuple(candidates), tuple(map(_fleetwide, sets)), facts)
+    """Compare nodes with pods. `nodes` is None where they may not be listed.
+
+    `others` are pods that are not asked for, and have their nodes lack nothing.
+    """
+    there = tuple({pod["metadata"]["name"]: pod for pod in (*others, *pods)}.values())
+    gaps = [_gap(item, there, nodes) for item in sets]
+    missing = frozenset[str]().union(*(gap.candidates for gap in gaps if gap.is_named))
+    unnamed = [gap for gap in gaps if not gap.is_named]
+    return Roster(
+        _one_a_node(pods),
+        tuple(sorted(missing)),
+        len(missing) + sum(gap.lacking for gap in unnamed),
+        tuple(sorted(frozenset[str]().union(*(gap.candidates for gap in unnamed if gap.lacking)))),
+        tuple(map(_fleetwide, sets)),
+        {node["metadata"]["name"]: _facts_of(node) for node in nodes or ()},
+    )
+
+
+def _gap(
+    daemonset: Mapping[str, Any],
+    pods: Sequence[Mapping[str, Any]],
+    nodes: Sequence[Mapping[str, Any]] | None,
+) -> _Gap:
+    """The controller's count decides, unless it is of before a change; the nodes say which they are.
+
+    Only the DaemonSet's own pods stand for a node, and only on nodes that it wants: one that was made by hand, one on
+    a node that it does not want any more, or one that a node's end has left behind must not hide another node.
+    """
+    own = [pod for pod in pods if daemonset_of(pod) == daemonset["metadata"]["name"]]
+    covered = {node for pod in own if (node := _node_of(pod))}
+    if nodes is None:
+        candidates = frozenset[str]()
+    else:
+        covered &= {node["metadata"]["name"] for node in nodes}
+        eligible = {node["metadata"]["name"] for node in nodes if may_run(daemonset, node)}
+        candidates = frozenset(eligible - covered)
+        if _is_stale(daemonset):
+            return _Gap(len(candidates), candidates)
+    unwanted = int((daemonset.get("status") or {}).get("numberMisscheduled") or 0)
+    unplaced = sum(not _node_of(pod) for pod in own)
+    wanted = max(0, len(covered) - unwanted)
+    return _Gap(max(0, _desired(daemonset) - wanted - unplaced), candidates)
 
 
 def _facts_of(node: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -255,22 +320,30 @@ def _facts_of(node: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 
 
 def _one_a_node(pods: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, str], ...]:
-    """Node and pod, one pod a node: while a DaemonSet is rolled out the old one may still be there."""
-    best: dict[str, Mapping[str, Any]] = {}
+    """Node and pod, one pod a node and DaemonSet: while a DaemonSet is rolled out the old one may still be there.
+
+    A pod of no DaemonSet counts where no other one is.
+    """
+    best: dict[tuple[str, str], Mapping[str, Any]] = {}
     for pod in sorted(pods, key=_worth):
-        best[_node_of(pod) or f"?{pod['metadata']['name']}"] = pod
+        node, owner = _node_of(pod) or f"?{pod['metadata']['name']}", daemonset_of(pod) or ""
+        if owner:
+            best.pop((node, ""), None)
+        best[node, owner] = pod
     return tuple(
-        sorted(("" if node[0] == "?" else node, str(pod["metadata"]["name"])) for node, pod in best.items())
+        sorted(
+            ("" if node[0] == "?" else node, str(pod["metadata"]["name"])) for (node, _), pod in best.items()
+        )
     )
 
 
 def _worth(pod: Mapping[str, Any]) -> tuple[bool, bool, bool, str, str]:
-    """The last of several is the one to look into: not on its way out, alive, of a DaemonSet, the newest."""
+    """The last of several is the one to look into: of a DaemonSet, not on its way out, alive, the newest."""
     meta, phase = pod["metadata"], (pod.get("status") or {}).get("phase")
     return (
+        daemonset_of(pod) is not None,
         "deletionTimestamp" not in meta,
         phase not in {"Failed", "Succeeded"},
-        daemonset_of(pod) is not None,
         meta.get("creationTimestamp") or "",
         meta["name"],
     )
@@ -297,15 +370,21 @@ def daemonset_of(pod: Mapping[str, Any]) -> str | None:
 def _counts(daemonset: Mapping[str, Any], selector: str, pods: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a DaemonSet is one of those that are asked for: it has pods here, or its pods would be selected."""
     name = daemonset["metadata"]["name"]
-    labels = ((daemonset["spec"].get("template") or {}).get("metadata") or {}).get("labels") or {}
-    return any(daemonset_of(pod) == name for pod in pods) or selects(selector, labels)
+    return any(daemonset_of(pod) == name for pod in pods) or selects(selector, _labels(daemonset))
+
+
+def _labels(daemonset: Mapping[str, Any]) -> Mapping[str, str]:
+    """What a DaemonSet's pods are labelled with; controllers add some of their own."""
+    return ((daemonset["spec"].get("template") or {}).get("metadata") or {}).get("labels") or {}
 
 
 def selects(selector: str, labels: Mapping[str, str]) -> bool:
-    """Whether a selector of the simple kind (`a=b,c`) takes these labels; what it does not know it takes."""
+    """Whether a selector of the simple kind (`a=b,c!=d,e,!f`) takes these labels."""
     for part in selector.split(","):
-        key, equals, value = part.replace("==", "=").partition("=")
-        if equals and not key.endswith("!") and labels.get(key.strip()) != value.strip():
+        key, equals, value = part.replace("==", "=").replace("!=", "=").partition("=")
+        key, is_not = key.strip().removeprefix("!"), "!" in part
+        has = labels.get(key) == value.strip() if equals else key in labels
+        if has == is_not:
             return False
     return True
 
@@ -315,9 +394,9 @@ def _desired(daemonset: Mapping[str, Any]) -> int:
 
 
 def _is_stale(daemonset: Mapping[str, Any]) -> bool:
-    """Whether the counts are of before the last change."""
-    observed = (daemonset.get("status") or {}).get("observedGeneration")
-    return observed is not None and observed < daemonset["metadata"].get("generation", 0)
+    """Whether the counts are of before the last change; of one that was just made there are none yet."""
+    observed = (daemonset.get("status") or {}).get("observedGeneration") or 0
+    return int(observed) < int(daemonset["metadata"].get("generation") or 0)
 
 
 def _fleetwide(daemonset: Mapping[str, Any]) -> Fleetwide:
@@ -412,14 +491,13 @@ def _targets(
 def _missing(found: Roster, cluster: Cluster, counts: str, unlisted: str) -> Iterable[Target]:
     for node in found.missing:
         yield _absent(cluster, node, f"no agent pod on node {node}, which should have one ({counts})")
-    if found.lacking and not found.missing:
-        among = f", among {', '.join(found.candidates[:10])}" if found.candidates else ""
-        why = f"; its name may not be seen: {unlisted}" if unlisted else ""
-        for number in range(1, found.lacking + 1):
-            sentence = f"no agent pod on a node that should have one ({counts}{among}){why}"
-            yield _absent(cluster, f"unknown-node-{number}", sentence)
+    among = f", among {', '.join(found.candidates[:10])}" if found.candidates else ""
+    why = f"; its name may not be seen: {unlisted}" if unlisted else ""
+    for number in range(1, found.lacking - len(found.missing) + 1):
+        sentence = f"no agent pod on a node that should have one ({counts}{among}){why}"
+        yield _absent(cluster, f"unknown-node-{number}", sentence)
 
 
 def _absent(cluster: Cluster, node: str, sentence: str) -> Target:
-    name, where = f"kubectl://{node}/no-pod?{_query(cluster)}", _settings_of(cluster)
+    name, where = f"kubectl://{node}/{NO_POD}?{_query(cluster)}", _settings_of(cluster)
     return Target(name, "kubectl", f"{node}/", settings=where, absent=sentence)

@@ -33,9 +33,9 @@ _SUDO_DENIED = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _NO_PERMISSION = re.compile(r"Permission denied|Operation not permitted", re.IGNORECASE)
-# What sudo itself does not find is not the file that was asked for.
+# What sudo or timeout itself does not find is not the file that was asked for.
 _NO_SUCH_FILE = re.compile(
-    r"^(?!sudo: ).*(?:No such file or directory|Not a directory)", re.IGNORECASE | re.MULTILINE
+    r"^(?!sudo: |timeout: ).*(?:No such file or directory|Not a directory)", re.IGNORECASE | re.MULTILINE
 )
 
 

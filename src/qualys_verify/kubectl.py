@@ -21,7 +21,10 @@ _FORBIDDEN = re.compile(
 )
 _REASONS = (
     (
-        re.compile(r"Unauthorized|must be logged in|provide credentials|getting credentials", re.IGNORECASE),
+        re.compile(
+            r"Unauthorized|must be logged in|provide credentials|getting credentials|Please enter (?:User|Pass)",
+            re.IGNORECASE,
+        ),
         "the cluster does not know who asks, 401 Unauthorized: is the login still valid, and does `kubectl auth whoami` answer?",
     ),
     (
@@ -97,7 +100,10 @@ class Forbidden(Unreachable):
 
 def refusal(raw: RawResult, cluster: Cluster) -> Unreachable | None:
     """Why the cluster, or kubectl, did not do what was asked, in a sentence; None where it is another reason."""
-    said = text(raw.stderr)
+    prompt = (
+        raw.stdout if raw.stdout.startswith(b"Please enter ") else b""
+    )  # a kubeconfig without credentials
+    said = text(prompt + raw.stderr)
     if raw.status == NOT_INSTALLED and not raw.stdout:
         return Unreachable("kubectl is not installed on this machine: install it", said)
     missing = _FORBIDDEN.search(said)

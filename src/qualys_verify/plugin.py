@@ -22,6 +22,7 @@ from qualys_verify.evidence.redaction import Redactor, load_rules
 from qualys_verify.evidence.signature import try_key
 from qualys_verify.evidence.terminal import Look, for_encoding, render
 from qualys_verify.findings import annotate, finding_of, missed, redact, target_of, waive
+from qualys_verify.names import without_pod
 from qualys_verify.observation import FLEET, Observation, is_trigger, plan
 from qualys_verify.progress import Ticker
 from qualys_verify.recorder import Opening, Recorder, Sealed, redacted
@@ -65,6 +66,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if not specs:
             return
         refuse_foreign_options(config)
+        _end_in_order(config)
         run = Run(settings, select(specs), settings.report_dir or reports_of(config.rootpath))
         if _will_look(config):
             _check_evidence(run)
@@ -78,6 +80,16 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Sealing(), "qualys-verify-sealing")
     _collect_the_runbook(config)
     _leave_the_end_to_the_summary(config)
+
+
+def _end_in_order(config: pytest.Config) -> None:
+    """A run that is told to end (by CI, by systemd) reports what it has seen, and ends its clients, as after Ctrl-C.
+
+    From here on, because a search for pods starts some.
+    """
+    if threading.current_thread() is threading.main_thread():
+        ends = (signal.SIGTERM, signal.SIGHUP)
+        config.stash[HANDLERS] = {end: signal.signal(end, signal.default_int_handler) for end in ends}
 
 
 def _check_evidence(run: Run) -> None:
@@ -105,6 +117,8 @@ def pytest_report_header(
     if run is None:
         return headers
     clean = run.redactor.clean
+    if not _will_look(config):  # otherwise the summary says it
+        headers += [f"{target.id}: {target.unseen}" for target in run.targets if target.unseen]
     return [clean(head) if isinstance(head, str) else list(map(clean, head)) for head in headers]
 
 
@@ -165,13 +179,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in of_runbook:
         if is_trigger(item.fixturenames):
             item.add_marker("trigger")
+    _refuse_replaced_pods(config)
 
 
-def pytest_sessionstart(session: pytest.Session) -> None:
-    """A run that is told to end (by CI, by systemd) reports what it has seen, as after Ctrl-C."""
-    if RUN in session.config.stash and threading.current_thread() is threading.main_thread():
-        ends = (signal.SIGTERM, signal.SIGHUP)
-        session.config.stash[HANDLERS] = {end: signal.signal(end, signal.default_int_handler) for end in ends}
+def _refuse_replaced_pods(config: pytest.Config) -> None:
+    """`--lf` where a node has another pod than when it failed: pytest would leave it out, or run everything."""
+    run = config.stash.get(RUN, None)
+    if run is None or config.cache is None or not config.getoption("lf", default=False):
+        return
+    failed = {name.partition("[")[2].removesuffix("]") for name in config.cache.get("cache/lastfailed", {})}
+    now = {without_pod(target.id): target.id for target in run.targets}
+    for host in sorted(failed - set(now.values())):
+        if without_pod(host) != host and without_pod(host) in now:
+            raise pytest.UsageError(
+                f"--lf: {host} failed before, and its node has another pod now, {now[without_pod(host)]}: look at that one by "
+                "its name (--hosts), or at everything, with --cache-clear instead of --lf"
+            )
 
 
 @pytest.hookimpl(wrapper=True)

@@ -55,7 +55,8 @@ class Run:
         self.redactor = Redactor(settings.evidence.redaction)
         self.fleet = Fleet(settings.at_once)
         self._deadline = Deadline(settings.command_timeout, self.fleet.interrupted)
-        listed = settle(selection.targets, selection.pods, settings.kube, self._deadline)
+        search = replace(self._deadline, seconds=min(settings.command_timeout, settings.deadline or math.inf))
+        listed = settle(selection.targets, selection.pods, settings.kube, search)
         refuse_twins(listed)
         self.targets = tuple(replace(target, layout=settings.layout) for target in listed)
         self._demo_spec = selection.demo

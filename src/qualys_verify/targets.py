@@ -14,6 +14,7 @@ from qualys_verify.agent.layout import Layout
 
 EXAMPLE = "--hosts=ssh://ops@web1,ssh://ops@web2"
 CONTAINERS = ("docker", "podman")
+NO_POD = "no-pod"  # what stands for the pod in the id of a node that lacks one
 SCHEMES = ("ssh", "local", *CONTAINERS, "kubectl", "ansible", "demo")
 # What may stand behind the `?` of a spec, and is handed to testinfra's backend.
 _SETTINGS = {
@@ -226,6 +227,11 @@ def _pod(spec: str, rest: str) -> Target:
     if not _CONTAINER.fullmatch(name) or (node and not _CONTAINER.fullmatch(node)):
         raise TargetError(
             f"{_shown(spec)} is no pod: write kubectl://POD?namespace=NAMESPACE&container=CONTAINER"
+        )
+    if node and name == NO_POD:
+        raise TargetError(
+            f"{_shown(spec)} is a node that had no agent pod, so there is nothing to look into: kubectl://* looks whether it "
+            "has one now"
         )
     return Target(f"kubectl://{rest}", "kubectl", name, settings=settings)
 

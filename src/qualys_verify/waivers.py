@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from qualys_verify.names import without_pod
 from qualys_verify.verdict import Finding, Verdict
 
 _COVERABLE = (Verdict.NON_COMPLIANT, Verdict.INCONCLUSIVE)
@@ -22,7 +23,7 @@ _NEEDED = ("id", "hosts", "reason", "approver", "ticket", "effective", "expires"
 class Waiver(msgspec.Struct, frozen=True):
     """One accepted finding.
 
-    `hosts` are patterns (`*`, `?`, `[…]`) for target ids or the host names in them, `step` a step's number or `check` a
+    `hosts` are patterns (`*`, `?`, `[…]`) for target ids or the names of hosts and nodes in them, `step` a step's number or `check` a
     test's name; exactly one of the two is set. It counts from `effective` until just before `expires` (UTC).
     """
 
@@ -40,7 +41,7 @@ class Waiver(msgspec.Struct, frozen=True):
 
     def concerns(self, host: str, step: str, test: str) -> bool:
         """Whether it speaks of this sentence on this host, at whatever time."""
-        names = (host, place_of(host))
+        names = (host, place_of(host), place_of(without_pod(host)))
         return (test == self.check if self.check else step == self.step) and any(
             fnmatchcase(name, pattern) for name in names for pattern in self.hosts
         )

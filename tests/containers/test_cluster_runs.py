@@ -1,6 +1,7 @@
 """Whole runs on stand-in clusters by the real kubectl: verdicts, exit status, what is asked and what stays behind."""
 
 import json
+import signal
 import time
 from collections import Counter
 from pathlib import Path
@@ -106,6 +107,12 @@ def test_what_is_only_collected_enters_no_pod(standin, run):
     assert c.asked("create", "pods/exec") == []
 
 
+def test_what_is_only_collected_of_a_cluster_that_refuses_says_so(standin, run):
+    ran = run(hosts(standin(c=Trait(refuse={"*": 401}))), "--collect-only")
+    assert "context=c: " in ran.out
+    assert "does not know who asks" in ran.out
+
+
 def test_the_users_scan_types_count_in_containers_too(standin, run):
     c = standin()
     assert run(hosts(c), *FAST, "--scan-type=vm,pc").status == 0
@@ -174,6 +181,76 @@ def test_a_pod_by_its_name_needs_only_that(standin, run):
     ran = run("--hosts=kubectl://agent-2", f"--kubeconfig={c.kubeconfig}", "--read-only")
     assert ran.status == 0
     assert all("[kubectl://agent-2?namespace=qualys-agent&context=c]" in name for name in ran.rows)
+
+
+def test_what_failed_on_a_pod_that_was_replaced_is_not_forgotten(standin, run):
+    """Pytest would leave it out, or run everything again where nothing else had failed."""
+    c = standin(c=Trait(pod={"metadata": {"deletionTimestamp": "2026-03-23T11:59:00Z"}}))
+    first = run(hosts(c), "--read-only")
+    assert first.status == 6
+    again = ("--lf", "-o", f"cache_dir={first.folder}/cache")
+    assert run(hosts(c), "--read-only", *again).status == 6  # the same pod: as ever
+    c.wish("agent-1", "reschedule")
+    time.sleep(2)
+    ran = run(hosts(c), *again)
+    assert ran.status == 4
+    assert (
+        "agent-1?namespace=qualys-agent&context=c failed before, and its node has another pod now" in ran.err
+    )
+    assert "agent-1-2?" in ran.err
+    assert requests(c, "agent-1") == Counter()
+
+
+def test_a_cluster_by_two_contexts_is_triggered_once(standin, run, tmp_path):
+    c = standin()
+    config = json.loads(Path(c.kubeconfig).read_text())
+    config["contexts"].append(config["contexts"][0] | {"name": "again"})
+    (tmp_path / "twice").write_text(json.dumps(config))
+    both = ",".join(f"kubectl://*?kubeconfig={tmp_path / 'twice'}&context={name}" for name in ("c", "again"))
+    ran = run(f"--hosts={both}", *FAST)
+    assert ran.status == 6
+    assert requests(c, "agent-1") == Counter(["type=vm", "type=inv"])
+    assert "is the same machine as" in " ".join(ran.out.split())
+
+
+def test_a_login_program_that_hangs_is_ended(standin, run, tmp_path):
+    c = standin()
+    config = json.loads(Path(c.kubeconfig).read_text())
+    plugin = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "command": "/bin/sh",
+        "args": ["-c", "echo open https://login.example >&2; exec sleep 4711"],
+        "interactiveMode": "IfAvailable",
+    }
+    config["users"] = [user | {"user": {"exec": plugin}} for user in config["users"]]
+    (tmp_path / "slow").write_text(json.dumps(config))
+    spec = f"--hosts=kubectl://*?kubeconfig={tmp_path / 'slow'}&context=c"
+    started = time.monotonic()
+    ran = run(spec, "--read-only", "--command-timeout=2")
+    assert ran.status == 6
+    assert time.monotonic() - started < 20
+    assert ran.left_behind == []
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=str)
+def test_an_interrupted_search_for_pods_ends_the_run_and_its_client(standin, start, how):
+    c = standin(c=Trait(slow=3))
+    running = start(hosts(c), "--read-only")
+    until = time.monotonic() + 30
+    while not c.asked() and time.monotonic() < until:  # the first answer, and the next is waited for
+        time.sleep(0.1)
+    running.interrupt(how)
+    ran = running.end()
+    assert ran.status == 2
+    assert ran.left_behind == []
+
+
+def test_the_search_for_pods_does_not_outlast_the_deadline(standin, run):
+    c = standin(c=Trait(slow=60))
+    started = time.monotonic()
+    ran = run(hosts(c), "--read-only", "--deadline=3")
+    assert ran.status in {2, 6}
+    assert time.monotonic() - started < 20
 
 
 def test_an_id_that_a_report_shows_is_a_spec(standin, run):

@@ -101,6 +101,29 @@ def test_processes_that_cannot_be_listed_are_not_absent(host):
         look("unit", place, identity=place.identity)
 
 
+def test_an_agent_that_may_not_be_told_from_the_nodes_is_no_verdict(host):
+    """A login that is not root sees the command line, and not whose mounts it has."""
+    hidden = f"7 1 - - {DAEMON}\n"
+    place, _ = host({"ps -eo pid,ppid,pidns,mntns,args": hidden}, uid="1000")
+    with pytest.raises(Inconclusive, match=r"kubectl://n1/p: an agent runs \(process 7\).*as root"):
+        look("unit", place, identity=place.identity)
+    place, _ = host({"ps -eo pid,ppid,pidns,mntns,args": f"{hidden}{PS}"})
+    assert look("unit", place, identity=place.identity).processes.daemons == (7,)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "timeout: failed to run command 'ls': No such file or directory",
+        "timeout: can't execute 'ls': No such file or directory",
+    ],
+)
+def test_a_program_that_the_container_lacks_is_not_a_file_that_it_lacks(host, said):
+    place, _ = host({"ps -eo pid,ppid,pidns,mntns,args": "1 0 9 6 nginx\n", "ls -l": (127, "", said)})
+    with pytest.raises(Inconclusive, match="ended with status 127"):
+        look("unit", place, identity=place.identity)
+
+
 def test_a_container_of_something_else_has_no_agent_and_the_runbook_stops(host):
     place, _ = host(
         {

@@ -105,6 +105,27 @@ def test_a_wrong_context_is_an_error_of_what_cannot_be_seen(standin):
     assert "the kubeconfig has no such context" in target.unseen
 
 
+def test_a_kubeconfig_that_is_not_there_is_an_error(tmp_path):
+    spec = f"kubectl://*?kubeconfig={tmp_path / 'none'}&context=c"
+    with pytest.raises(TargetError, match=r"there is no kubeconfig .*/none: name an existing file"):
+        settle((), select([spec]).pods, DEFAULTS, deadline())
+
+
+def test_a_kubeconfig_without_credentials_is_said_and_nobody_is_asked_for_a_password(standin, tmp_path):
+    c = standin()
+    config = json.loads(Path(c.kubeconfig).read_text())
+    config["users"][0]["user"] = {}
+    (tmp_path / "nobody").write_text(json.dumps(config))
+    spec = f"kubectl://*?kubeconfig={tmp_path / 'nobody'}&context=c"
+    (target,) = settle((), select([spec]).pods, DEFAULTS, deadline())
+    assert "the cluster does not know who asks" in target.unseen
+
+
+def test_the_id_of_a_node_without_a_pod_is_no_spec_and_says_what_is():
+    with pytest.raises(TargetError, match=r"had no agent pod.*kubectl://\* looks whether it has one now"):
+        select(["kubectl://n1/no-pod?namespace=q&context=c"])
+
+
 @pytest.mark.usefixtures("kubectl")
 def test_without_kubectl_and_without_a_context_the_sentence_says_so(tmp_path, monkeypatch):
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)

@@ -33,7 +33,9 @@ def test_an_agent_of_the_node_itself_is_not_the_containers():
 
 
 def test_a_process_whose_mounts_may_not_be_seen_is_not_the_containers():
-    assert parse_contained(f"700 1 4026531836 - {DAEMON}", MOUNTS, SPACE).daemons == ()
+    found = parse_contained(f"700 1 4026531836 - {DAEMON}", MOUNTS, SPACE)
+    assert (found.daemons, found.untold) == ((), (700,))
+    assert parse_contained(NODE, MOUNTS, SPACE).untold == ()
 
 
 def test_where_mounts_are_not_told_the_pid_namespace_counts_and_without_both_everything():

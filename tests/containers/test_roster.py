@@ -1,10 +1,14 @@
 """Which nodes should have the agent, and which lack it: the DaemonSet's count decides, the nodes give the names."""
 
+import threading
+
 import pytest
 
-from qualys_verify.cluster import may_run, roster, selects
+from qualys_verify.backends import Deadline
+from qualys_verify.cluster import discover, may_run, roster, selects
 from qualys_verify.frame import RawResult
 from qualys_verify.kubectl import Cluster, Forbidden, refusal
+from tests.containers.conftest import DEFAULTS
 from tests.containers.objects import daemonset, node, pod
 
 LEAVING = {"deletionTimestamp": "2026-03-23T11:59:00Z"}
@@ -84,6 +88,96 @@ def test_a_pod_that_somebody_made_by_hand_does_not_stand_in_for_the_agents():
         "debug", "n1", metadata={"ownerReferences": None, "creationTimestamp": "2026-03-23T11:00:00Z"}
     )
     assert roster([debug, pod("a", "n1")], [daemonset(1)], None).pods == (("n1", "a"),)
+
+
+def of(owner):
+    return {"ownerReferences": [{"kind": "DaemonSet", "name": owner}] if owner else None}
+
+
+@pytest.mark.parametrize("nodes_seen", [nodes("n1", "n2", "n3"), None], ids=["nodes", "no nodes"])
+def test_a_pod_where_none_is_wanted_does_not_hide_a_node_that_lacks_one(nodes_seen):
+    """A taint that came later keeps new pods away and lets the old one run: healthy, and counted by nobody."""
+    if nodes_seen:
+        nodes_seen[2]["spec"]["taints"] = [TAINT]
+    pods = [pod("a", "n1"), pod("c", "n3")]
+    lacking = roster(pods, [daemonset(2, status={"numberMisscheduled": 1})], nodes_seen)
+    assert (lacking.lacking, lacking.missing) == (1, ("n2",) if nodes_seen else ())
+    whole = roster([*pods, pod("b", "n2")], [daemonset(2, status={"numberMisscheduled": 1})], nodes_seen)
+    assert (whole.lacking, whole.missing) == (0, ())
+    assert whole.pods == (("n1", "a"), ("n2", "b"), ("n3", "c"))
+
+
+def test_neither_a_pod_made_by_hand_nor_one_of_a_node_that_is_gone_hides_a_node():
+    by_hand = pod("debug", "n3", metadata=of(None))
+    assert roster([pod("a", "n1"), by_hand], [daemonset(2)], nodes("n1", "n2")).missing == ("n2",)
+    assert roster([pod("a", "n1"), by_hand], [daemonset(2)], None).lacking == 1
+    assert roster([pod("a", "n1"), pod("c", "gone")], [daemonset(2)], nodes("n1", "n2")).missing == ("n2",)
+
+
+def test_two_daemonsets_are_each_reckoned_by_itself():
+    arm = daemonset(1, name="arm", spec={"nodeSelector": {"arch": "arm"}})
+    x86 = daemonset(1, spec={"nodeSelector": {"arch": "x86"}})
+    fleet = [node("n1", labels={"arch": "x86"}), node("n2", labels={"arch": "arm"})]
+    there = [pod("a", "n1"), pod("b", "n2", metadata=of("arm"))]
+    assert roster(there, [x86, arm], fleet).lacking == 0
+    assert roster(there[:1], [x86, arm], fleet).missing == ("n2",)
+    assert roster(there[:1], [x86, arm], None).lacking == 1
+
+
+def test_two_daemonsets_on_one_node_are_two_agents_and_nothing_is_missing():
+    there = [pod("a", "n1"), pod("b", "n1", metadata=of("new"))]
+    found = roster(there, [daemonset(1), daemonset(1, name="new")], nodes("n1"))
+    assert found.pods == (("n1", "a"), ("n1", "b"))
+    assert (found.lacking, found.missing) == (0, ())
+
+
+def test_a_node_that_two_daemonsets_miss_is_missed_once():
+    found = roster([], [daemonset(1), daemonset(1, name="new")], nodes("n1"))
+    assert (found.lacking, found.missing) == (1, ("n1",))
+
+
+def test_counts_of_before_a_change_count_where_the_nodes_may_not_be_listed():
+    stale = daemonset(3, metadata={"generation": 4}, status={"observedGeneration": 3})
+    assert roster([pod("a", "n1")], [stale], None).lacking == 2
+
+
+def test_of_a_daemonset_that_was_just_made_the_nodes_tell_what_is_missing():
+    new = daemonset(0, status={"observedGeneration": None})
+    assert roster([], [new], nodes("n1", "n2")).missing == ("n1", "n2")
+
+
+class Answers:
+    """A cluster that answers from a list."""
+
+    name, namespace, context, kubeconfig, cache = "c", "q", "c", None, None
+
+    def __init__(self, pods, sets, nodes):
+        self._all = {"pods": pods, "daemonsets.apps": sets, "nodes": nodes}
+
+    def objects(self, _deadline, kind, *words):
+        found = self._all[kind]
+        if kind == "pods":
+            selector = words[0].removeprefix("--selector=")
+            return tuple(item for item in found if selects(selector, item["metadata"]["labels"]))
+        return tuple(item for item in found if not words or item["metadata"]["name"] in words)
+
+
+def test_pods_that_are_not_asked_for_have_their_nodes_lack_nothing():
+    """In a rollout somebody looks at the new revision only."""
+    old, new = ({"labels": {"name": "qualys-cloud-agent", "revision": text}} for text in ("1", "2"))
+    of_set = daemonset(2)
+    of_set["spec"]["selector"] = {"matchLabels": {"name": "qualys-cloud-agent"}}
+    there = [pod("a", "n1", metadata=new), pod("b", "n2", metadata=old)]
+    settings, stop = {"selector": "revision=2"}, threading.Event()
+    stop.set()  # so that the second look comes at once
+
+    def ids(pods):
+        answers = Answers(pods, [of_set], nodes("n1", "n2"))
+        found = discover("kubectl://*", answers, settings, DEFAULTS, Deadline(1, stop))
+        return [target.id.partition("?")[0] for target in found]
+
+    assert ids(there) == ["kubectl://n1/a"]
+    assert ids(there[:1]) == ["kubectl://n1/a", "kubectl://n2/no-pod"]
 
 
 def test_pods_of_no_daemonset_are_looked_at_and_nothing_is_expected():
@@ -173,6 +267,11 @@ def test_what_every_daemonset_tolerates_bars_nobody():
         ("app=x,name=qualys-cloud-agent", False),
         ("name", True),
         ("name!=other", True),
+        ("name!=qualys-cloud-agent", False),
+        ("app", False),
+        ("!name", False),
+        ("!app,name", True),
+        ("app!=x", True),
     ],
 )
 def test_a_selector_takes_labels(selector, expected):
@@ -203,6 +302,7 @@ def test_a_missing_permission_names_the_rule_and_where_it_belongs():
     ("text", "sentence"),
     [
         ("error: You must be logged in to the server (Unauthorized)", "does not know who asks"),
+        ("Please enter Username: error: EOF", "does not know who asks"),
         ('error: context "prodd" does not exist', "no such context"),
         (
             "Unable to connect to the server: tls: failed to verify certificate: x509: certificate signed by unknown authority",

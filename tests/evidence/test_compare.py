@@ -95,6 +95,36 @@ def test_a_host_that_is_not_looked_at_any_more_is_not_fixed():
     assert comparison.exit_status == 6
 
 
+def on(*pods):
+    """The sample's result, of pods: the first is fine, the second is not, the third is out of reach."""
+    return sample.result(sample.events(tuple(f"kubectl://{pod}?namespace=q&context=c" for pod in pods)))
+
+
+def test_a_node_whose_pod_was_replaced_is_the_same_host():
+    """A rollout gives every node another pod; what regressed there must not read as newly assessed."""
+    before = on("n1/a", "n2/b", "n3/no-pod")
+    after = on("n2/b-2", "n1/a-2", "n3/c")
+    comparison = compare(before, after)
+    assert len(comparison.changes) == 15
+    assert all(change.before and change.after for change in comparison.changes)
+    assert {change.host for change in comparison.changes if change.kind is Kind.REGRESSED} == {
+        "kubectl://n1/a-2?namespace=q&context=c"
+    }
+    assert comparison.exit_status == 1
+
+
+def test_other_clusters_and_several_pods_of_one_node_are_not_guessed():
+    before = on("n1/a", "n2/b", "n3/c")
+    assert compare(before, on("n1/a", "n2/b", "n4/c")).counts[Kind.REMOVED] == 5
+    assert compare(before, on("n1/a", "n2/x", "n2/y")).counts[Kind.REMOVED] == 10
+    elsewhere = sample.result(
+        sample.events(tuple(f"kubectl://n{n}/x?namespace=q&context=d" for n in (1, 2, 3)))
+    )
+    assert compare(before, elsewhere).counts[Kind.REMOVED] == 15
+    unknown = on("no-node-yet/a", "unknown-node-1/no-pod", "n1/a")
+    assert compare(unknown, on("no-node-yet/b", "unknown-node-1/no-pod", "n1/a")).counts[Kind.REMOVED] == 5
+
+
 def test_the_text_names_what_changed_and_what_that_means():
     text = as_text(compare(OLD, BETTER), width=200, colour=False)
     assert "fixed (1): was non-compliant, and is compliant now" in text

@@ -45,6 +45,15 @@ def test_it_covers_nothing_else(tmp_path, change):
     assert covering(load(tmp_path), finding(**change), NOW) is None
 
 
+@pytest.mark.parametrize(
+    "host", ["kubectl://web1/agent-x1?namespace=q&context=c", "kubectl://web1/no-pod?namespace=q&context=c"]
+)
+def test_a_node_is_named_by_its_name_whatever_its_pod_is_called(tmp_path, host):
+    text = WHOLE.replace('["web*"]', '["web1"]')
+    assert covering(load(tmp_path, text), finding(host), NOW)
+    assert covering(load(tmp_path, text), finding(host.replace("web1", "web2")), NOW) is None
+
+
 def test_what_could_not_be_seen_is_covered_only_where_the_waiver_says_so(tmp_path):
     unseen = finding(verdict=Verdict.INCONCLUSIVE)
     assert covering(load(tmp_path), unseen, NOW) is None

@@ -75,12 +75,14 @@ class ContainedProcesses:
     """The agent's processes in a container.
 
     `daemons` are process ids, without the children that a daemon starts for its scans. `program` is what runs, and
-    `elsewhere` how many agents are seen beside the container's, on its node.
+    `elsewhere` how many agents are seen beside the container's, on its node. `untold` are those of which the kernel does
+    not tell this login whether they are the container's.
     """
 
     daemons: tuple[int, ...]
     program: PurePosixPath | None = None
     elsewhere: int = 0
+    untold: tuple[int, ...] = ()
 
     @property
     def state(self) -> str:
@@ -344,9 +346,12 @@ def parse_contained(listing: str, own_mounts: str, own_space: str) -> ContainedP
     """
     agents: dict[int, Process] = {}
     elsewhere: dict[int, Process] = {}
+    untold: list[int] = []
     for process, mounts in _rows(listing):
         own, its = (own_mounts, mounts) if _inode(own_mounts) else (own_space, process.space)
         is_own = not _inode(own) or _inode(own) == _inode(its)
+        if _inode(own) and not _inode(its):
+            untold.append(process.pid)
         (agents if is_own else elsewhere)[process.pid] = process
     daemons = [process for process in agents.values() if process.parent not in agents]
     first = daemons[0] if daemons else None
@@ -355,7 +360,7 @@ def parse_contained(listing: str, own_mounts: str, own_space: str) -> ContainedP
         item.pid for item in daemons if first and (item.program != first.program or item.args == first.args)
     ]
     others = sum(process.parent not in elsewhere for process in elsewhere.values())
-    return ContainedProcesses(tuple(beside), first.program if first else None, others)
+    return ContainedProcesses(tuple(beside), first.program if first else None, others, tuple(untold))
 
 
 def _rows(listing: str) -> Iterator[tuple[Process, str]]:

@@ -1,12 +1,13 @@
 """The before and after of a remediation: two runs, sentence by sentence and host by host."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
 
 import msgspec
 
 from qualys_verify.evidence.result import Assessment, Result
+from qualys_verify.names import without_pod
 from qualys_verify.verdict import Verdict
 
 
@@ -40,7 +41,10 @@ class Kind(StrEnum):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One sentence on one host: the verdicts before and after, None where it was not selected."""
+    """One sentence on one host: the verdicts before and after, None where it was not selected.
+
+    `host` is what the new run calls it, where both have it.
+    """
 
     host: str
     test: str
@@ -71,7 +75,9 @@ class Comparison(msgspec.Struct, frozen=True):
 
 def compare(old: Result, new: Result) -> Comparison:
     """What is fixed, still failing, regressed, newly inconclusive or unchanged."""
-    before, after = _by_sentence(old), _by_sentence(new)
+    names = _names_now(old, new)
+    before = {(names.get(host, host), test): item for (host, test), item in _by_sentence(old).items()}
+    after = _by_sentence(new)
     titles = {check.test: check.title for check in (*old.checks, *new.checks)}
     keys = dict.fromkeys((*after, *before))
     changes = [_change(key, before.get(key), after.get(key), titles) for key in keys]
@@ -83,6 +89,22 @@ def compare(old: Result, new: Result) -> Comparison:
         counts={kind.value: count[kind] for kind in Kind},
         changes=tuple(sorted(changes, key=lambda change: (order.index(change.kind), change.step))),
     )
+
+
+def _names_now(old: Result, new: Result) -> dict[str, str]:
+    """What hosts of the old run are called in the new one, where that is something else.
+
+    A node whose pod was replaced is the same host, unless there are several of its pods.
+    """
+    was, now = ({host.id for host in result.hosts} for result in (old, new))
+    gone, come = _one_each(was - now), _one_each(now - was)
+    return {name: come[node] for node, name in gone.items() if node in come}
+
+
+def _one_each(hosts: Collection[str]) -> dict[str, str]:
+    """Ids by what of them lasts, without those that have that in common."""
+    count = Counter(map(without_pod, hosts))
+    return {node: host for host in hosts if count[node := without_pod(host)] == 1}
 
 
 def _by_sentence(result: Result) -> dict[tuple[str, str], Assessment]:
