@@ -32,10 +32,24 @@ LEAST = 0.9
 # Each scope's modules, and the tests that are to see a change of it: those of the module itself, then the others.
 # Left out are those of how long something may take: they take longest, and no mutant is only slow.
 AGENT, RUNBOOK = "tests/agent", "tests/runbook"
+# Those of the agent in a container that need neither engine nor cluster.
+CONTAINED = [
+    f"tests/containers/test_{name}.py"
+    for name in ("container", "observed_container", "processes_in_containers")
+]
 SCOPES = {
     "tests_agent": ("tests_agent/test_*.py", [f"{RUNBOOK}/test_sentences.py"]),
-    "fixtures": ("fixtures/*.py", [f"{RUNBOOK}/test_observed_{{name}}", RUNBOOK]),
-    "agent": ("src/qualys_verify/agent/*.py", [f"{AGENT}/test_{{name}}", f"{AGENT}/test_values.py", RUNBOOK]),
+    "fixtures": ("fixtures/*.py", [f"{RUNBOOK}/test_observed_{{name}}", RUNBOOK, *CONTAINED]),
+    "agent": (
+        "src/qualys_verify/agent/*.py",
+        [
+            f"{AGENT}/test_{{name}}",
+            "tests/containers/test_{name}",
+            f"{AGENT}/test_values.py",
+            RUNBOOK,
+            *CONTAINED,
+        ],
+    ),
     "verdict": ("src/qualys_verify/verdict.py", ["tests/unit/test_verdict.py"]),
 }
 PYTEST = ("-x", "-q", "--no-header", "--tb=no", "-p", "no:xdist", "-k", "not takes_no_time")
