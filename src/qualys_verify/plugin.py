@@ -185,9 +185,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _refuse_replaced_pods(config: pytest.Config) -> None:
     """`--lf` where a node has another pod than when it failed: pytest would leave it out, or run everything."""
     run = config.stash.get(RUN, None)
-    if run is None or config.cache is None or not config.getoption("lf", default=False):
+    cache = getattr(config, "cache", None)  # there is none with `-p no:cacheprovider`
+    if run is None or cache is None or not config.getoption("lf", default=False):
         return
-    failed = {name.partition("[")[2].removesuffix("]") for name in config.cache.get("cache/lastfailed", {})}
+    failed = {name.partition("[")[2].removesuffix("]") for name in cache.get("cache/lastfailed", {})}
     now = {without_pod(target.id): target.id for target in run.targets}
     for host in sorted(failed - set(now.values())):
         if without_pod(host) != host and without_pod(host) in now:
