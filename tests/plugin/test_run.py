@@ -139,7 +139,6 @@ def test_only_what_could_not_be_seen_is_inconclusive(run):
         ["--color=yes"],
         ["-p", "no:html"],
         ["-p", "no:logging"],
-        ["-p", "no:cacheprovider"],
     ],
     ids=" ".join,
 )
