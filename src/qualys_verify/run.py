@@ -53,7 +53,7 @@ class Run:
         self.id = secrets.token_hex(4)
         self.folder = report_root / f"{self.started:%Y%m%dT%H%M%SZ}-{self.id}"
         self.redactor = Redactor(settings.evidence.redaction)
-        self.fleet = Fleet(settings.at_once)
+        self.fleet = Fleet(settings.at_once, settings.pace)
         self._deadline = Deadline(settings.command_timeout, self.fleet.interrupted)
         search = replace(self._deadline, seconds=min(settings.command_timeout, settings.deadline or math.inf))
         listed = settle(selection.targets, selection.pods, settings.kube, search)
@@ -68,6 +68,7 @@ class Run:
             self.targets += self._clusters.targets if self._clusters else ()
             self.targets += _demo_targets(selection.demo)
         self.targets = _named(self.targets, self.redactor, self.id)
+        self._numbers = {target.id: number for number, target in enumerate(self.targets)}
         # Short: a control socket's path may have 104 characters at most.
         self._ssh = SshSettings(
             Path(),
@@ -126,7 +127,7 @@ class Run:
         if target.scheme == "demo":
             place = self._demo_place(target)
         transport = self._ways[target.id] = connect(place, self._ssh, self._deadline, self._number(target))
-        return Host(place, settings, transport, self.fleet.sleep, self.fleet.claims)
+        return Host(place, settings, transport, self.fleet)
 
     def _close(self, target: Target) -> None:
         if way := self._ways.pop(target.id, None):
@@ -135,7 +136,7 @@ class Run:
             disconnect(self._ssh, self._number(target))
 
     def _number(self, target: Target) -> int:
-        return self.targets.index(target)
+        return self._numbers[target.id]
 
     def _start_demo(self, plans: Mapping[Target, Sequence[Observation]]) -> None:
         if self._demo_spec is None or not any(target.scheme == "demo" for target in plans):

@@ -16,6 +16,7 @@ from qualys_verify.evidence.bundle import Seal
 from qualys_verify.evidence.redaction import Redactor, Rule, load_rules
 from qualys_verify.evidence.result import Result
 from qualys_verify.evidence.run_json import read_result
+from qualys_verify.pace import Pace, Share
 from qualys_verify.targets import EXAMPLE, is_selector, local_path
 from qualys_verify.waivers import Waiver, load_waivers
 
@@ -48,6 +49,7 @@ class Settings:
     sudo: bool
     sudo_user: str | None
     at_once: int
+    pace: Pace
     report_dir: Path | None
     evidence: "EvidenceSettings"
     kube: Defaults
@@ -141,6 +143,21 @@ def _count(text: str) -> int:
     if not re.fullmatch(r"\d{1,5}", text) or int(text) < 1:
         raise ValueError("is a whole number from 1 on")
     return int(text)
+
+
+def _optional_count(text: str) -> int | None:
+    return _count(text) if text else None
+
+
+def _jitter(text: str) -> float:
+    return 0.0 if text.strip() in {"0", "0s"} else _seconds(text)
+
+
+def _share(text: str) -> Share:
+    match = re.fullmatch(r"(\d{1,6})(%?)", text.strip())
+    if not match or (match[2] and int(match[1]) > 100):  # noqa: PLR2004  # per cent
+        raise ValueError("is a number of hosts or a percentage of them, such as 0, 5 or 10%")
+    return Share(int(match[1]), is_percent=bool(match[2]))
 
 
 def _kube_name(text: str) -> str:
@@ -300,6 +317,31 @@ OPTIONS = (
     ),
     Option("at-once", _count, "32", "how many hosts to speak to at the same time (default: 32)", "N"),
     Option(
+        "max-triggers-at-once",
+        _optional_count,
+        "",
+        "on how many hosts scans that this run asked for may be under way at the same time, as MaxConcurrency in AWS SSM; the "
+        "others wait for it before they are asked (default: no limit)",
+        "N",
+    ),
+    Option(
+        "trigger-jitter",
+        _jitter,
+        "0",
+        "each host waits a random time up to this before it is asked, so that hosts of one hypervisor do not scan in the same "
+        "second (default: 0)",
+        _SECONDS,
+    ),
+    Option(
+        "max-inconclusive",
+        _share,
+        "100%",
+        "ask no further host for scans once more than this many hosts, or this percentage of the run's hosts, could not be looked "
+        "at (unreachable, no sudo, ...), as MaxErrors in AWS SSM or max_fail_percentage in Ansible: more than, not as many as; "
+        "hosts asked before are followed to their end, and looking goes on (default: no limit)",
+        "N|N%",
+    ),
+    Option(
         "kube-namespace",
         _kube_name,
         "qualys-agent",
@@ -445,6 +487,11 @@ def read_settings(config: "pytest.Config") -> Settings:
         sudo=bool(config.getoption("sudo")),
         sudo_user=config.getoption("sudo_user"),
         at_once=_value(config, "at-once"),
+        pace=Pace(
+            at_once=_value(config, "max-triggers-at-once"),
+            jitter=_value(config, "trigger-jitter"),
+            max_inconclusive=_value(config, "max-inconclusive"),
+        ),
         report_dir=_value(config, "report-dir"),
         evidence=_evidence_settings(config),
         kube=Defaults(

@@ -24,6 +24,7 @@ class PretendHost:
         self.target = target
         self.sleep = sleep
         self.record = None
+        self.waiting = None
 
 
 class Told(Forgetful):
@@ -260,8 +261,9 @@ def test_progress_counts_the_hosts_and_names_what_is_waited_for():
             go_on.wait(10)
 
     world.observe(world.sees("wait", look=look), report=report)
-    assert [shown[1].done, shown[1].hosts, shown[1].waiting] == [2, 3, {"ssh://web0": "wait"}]
-    assert [shown[-1].done, shown[-1].waiting] == [3, {}]
+    assert [shown[1].done, shown[1].hosts] == [2, 3]
+    assert [(visit.target_id, visit.observation) for visit in shown[1].visits] == [("ssh://web0", "wait")]
+    assert [shown[-1].done, shown[-1].visits] == [3, ()]
 
 
 def test_ctrl_c_ends_sleepers_and_those_who_wait_for_their_turn_and_reports_every_row():

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 import pytest
 
 from qualys_verify.agent.layout import Layout
-from qualys_verify.host import Claims, Host, root, user
+from qualys_verify.host import Alone, Claims, Host, root, user
 from qualys_verify.identity import PROBES
 from qualys_verify.reasons import Denied, Inconclusive, NotApplicable, TimedOut, Unreachable
 from qualys_verify.settings import read_settings
@@ -64,7 +64,7 @@ def open_host(settings):
     def make(answers=None, target=WEB1, claims=None, **changes):
         transport = PretendTransport(**(answers or {}))
         host = Host(
-            target, replace(settings, **changes), transport, lambda _seconds: None, claims or Claims()
+            target, replace(settings, **changes), transport, Alone(lambda _seconds: None, claims or Claims())
         )
         return host, transport
 
