@@ -183,7 +183,7 @@ def _head(progress: Progress, started: float, now: float, console: Console) -> T
 
 def _kinds(progress: Progress) -> str:
     """`12 waiting for the scan, 3 connecting, 7 not begun`."""
-    kinds = Counter(map(_doing, progress.visits)).most_common()
+    kinds = Counter(_doing(visit) or "being looked at" for visit in progress.visits).most_common()
     parts = [f"{number} {what}" for what, number in kinds[:_KINDS_SHOWN]]
     if more := sum(number for _, number in kinds[_KINDS_SHOWN:]):
         parts.append(f"{more} at other things")
@@ -196,7 +196,8 @@ def _longest(visits: Sequence[Visit], now: float) -> list[str]:
     slowest = _slowest(visits)
     width = max((len(visit.target_id) for visit in slowest), default=0)
     return [
-        f"  {visit.target_id:{width}}  {_minutes(now - visit.since):>5}  {_doing(visit)}" for visit in slowest
+        f"  {visit.target_id:{width}}  {_minutes(now - visit.since):>5}  {_doing(visit) or _looking_at(visit)}"
+        for visit in slowest
     ]
 
 
@@ -205,10 +206,15 @@ def _slowest(visits: Sequence[Visit]) -> list[Visit]:
 
 
 def _doing(visit: Visit) -> str:
+    """What takes long or changes something; empty for a mere look."""
     waiting = _waiting(visit)
     if waiting is not None:
         return waiting.what
-    return _LABELS.get(visit.observation, f"at {visit.observation.replace('_', ' ')}")
+    return _LABELS.get(visit.observation, "")
+
+
+def _looking_at(visit: Visit) -> str:
+    return f"looking at {visit.observation.replace('_', ' ')}"
 
 
 def _waiting(visit: Visit) -> Waiting | None:

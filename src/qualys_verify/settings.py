@@ -150,7 +150,10 @@ def _optional_count(text: str) -> int | None:
 
 
 def _jitter(text: str) -> float:
-    return 0.0 if text.strip() in {"0", "0s"} else _seconds(text)
+    try:
+        return 0.0 if text.strip() in {"0", "0s"} else _seconds(text)
+    except ValueError:
+        raise ValueError("is a time, such as 0, 15, 15s, 5m or 1h") from None
 
 
 def _share(text: str) -> Share:
