@@ -120,7 +120,6 @@ class Fleet:
                 self._watch(admitting, report)
             except BaseException:
                 self.interrupted.set()
-                self._gate.release()
                 raise
 
     def _admit(

@@ -48,7 +48,7 @@ class Gate:
     """What a host passes before its first trigger, once; it leaves when its observations are done."""
 
     def __init__(self, pace: Pace, losses: Losses, turns: Turns, interrupted: Event) -> None:
-        """`interrupted` ends every wait, together with `release`."""
+        """`interrupted` ends every wait: those who have a slot leave then, and so does the next one at once."""
         self._pace = pace
         self._losses = losses
         self._turns = turns
@@ -79,11 +79,6 @@ class Gate:
         if self._slots and target_id in self._inside:
             self._inside.remove(target_id)
             self._slots.give_back()
-
-    def release(self) -> None:
-        """Let everybody go who waits for a slot, because the run was interrupted."""
-        if self._slots:
-            self._slots.release_all()
 
     def _wait_at_random(self, host: Host) -> None:
         if not self._pace.jitter:

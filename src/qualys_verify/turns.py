@@ -38,12 +38,6 @@ class Tickets:
             self._free += 1
             self._grant()
 
-    def release_all(self) -> None:
-        """Give everybody who waits now a ticket."""
-        with self._lock:
-            self._free += len(self._queue)
-            self._grant()
-
     def _grant(self) -> None:
         while self._free and self._queue:
             self._free -= 1

@@ -28,14 +28,6 @@ def test_no_more_tickets_than_there_are():
     assert [tickets.ask().is_set() for _ in range(5)] == [True, True, True, False, False]
 
 
-def test_everybody_is_let_go_who_waits_and_nobody_who_comes_later():
-    tickets = Tickets(1)
-    asked = [tickets.ask() for _ in range(4)]
-    tickets.release_all()
-    assert all(event.is_set() for event in asked)
-    assert not tickets.ask().is_set()
-
-
 @pytest.fixture
 def begin_another():
     """Begin a host on other turns; the event is set when it has begun."""
