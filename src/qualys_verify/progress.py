@@ -9,7 +9,7 @@ from typing import Protocol, Self
 
 import pytest
 from _pytest.terminal import TerminalReporter
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group, OverflowMethod, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -169,7 +169,7 @@ def _head(progress: Progress, started: float, now: float, console: Console) -> T
         bar = [ProgressBar(progress.hosts, progress.done, width=_BAR)]
     else:
         bar = []
-    head.add_column(no_wrap=True, overflow="crop")
+    head.add_column(no_wrap=True)
     passed = now - started
     parts = [f"{progress.done} of {progress.hosts} hosts done", f"{_minutes(passed)} passed"]
     if progress.done and passed > _RATE_AFTER:
@@ -196,7 +196,7 @@ def _longest(visits: Sequence[Visit], now: float) -> list[str]:
     slowest = _slowest(visits)
     width = max((len(visit.target_id) for visit in slowest), default=0)
     return [
-        f"  {visit.target_id:{width}}  {_minutes(now - visit.since):>5}  {_doing(visit) or _looking_at(visit)}"
+        f"  {visit.target_id:{width}}  {_minutes(now - visit.since):>7}  {_doing(visit) or _looking_at(visit)}"
         for visit in slowest
     ]
 
@@ -230,4 +230,5 @@ def _minutes(seconds: float) -> str:
 
 
 def _text(line: str, console: Console) -> Text:
-    return Text(for_encoding(line, console.encoding), no_wrap=True, overflow="crop")
+    overflow: OverflowMethod = "ellipsis" if console.encoding.startswith("utf") else "crop"
+    return Text(for_encoding(line, console.encoding), no_wrap=True, overflow=overflow)
