@@ -12,7 +12,7 @@ from qualys_verify.turns import Tickets, Turns
 # How the readings of a wait begin; the evidence's timeline knows them by it.
 WAITS, WAITED = "waits:", "waited:"
 _NOT_ASKED = "not triggered: the run was interrupted before this host was asked"
-# A host that waits longer than this for its slot is not kept connected meanwhile, in seconds.
+# A host that waits longer than this is not kept connected meanwhile, in seconds.
 _HANG_UP = 10.0
 
 
@@ -85,7 +85,9 @@ class Gate:
             return
         seconds = random.uniform(0, self._pace.jitter)  # noqa: S311  # no secret
         host.note(f"{WAITS} {seconds:.1f} s, at random (--trigger-jitter={self._pace.jitter:g})")
-        host.waiting = Waiting("waiting a random time", time.monotonic() + seconds)
+        host.waiting = Waiting("waiting a random time")
+        if seconds > _HANG_UP:
+            host.hang_up()
         self._turns.wait_aside(self._interrupted, seconds)
         self._check_interrupted(host)
 

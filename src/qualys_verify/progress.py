@@ -25,8 +25,8 @@ _FRAME_INTERVAL = 0.5
 # So many hosts are named, and so many kinds of waiting.
 _HOSTS_SHOWN = 3
 _KINDS_SHOWN = 4
-# The bar's width, and how much of a line the words beside it need.
-_BAR, _WORDS = 24, 56
+# The bar's width, where there is room for one.
+_SHORTEST_BAR, _LONGEST_BAR = 8, 24
 # A rate over less time than this is chance, in seconds.
 _RATE_AFTER = 5.0
 # What an observation is called while it is made, where its name would not tell.
@@ -163,22 +163,27 @@ def sentence(progress: Progress, now: float) -> str:
 
 
 def _head(progress: Progress, started: float, now: float, console: Console) -> Table:
+    """How far; the bar has what room the words leave."""
+    words = _how_far(progress, now - started, now)
+    room = min(_LONGEST_BAR, console.width - len(words) - 2)
     head = Table.grid(padding=(0, 1))
-    if console.width >= _BAR + _WORDS:
+    bar = [ProgressBar(progress.hosts, progress.done, width=room)] if room >= _SHORTEST_BAR else []
+    for _ in bar:
         head.add_column(no_wrap=True)
-        bar = [ProgressBar(progress.hosts, progress.done, width=_BAR)]
-    else:
-        bar = []
     head.add_column(no_wrap=True)
-    passed = now - started
+    head.add_row(*bar, _text(words, console))
+    return head
+
+
+def _how_far(progress: Progress, passed: float, now: float) -> str:
+    """`3 of 12 hosts done, 0:18 passed, 10 a minute, polls end within 0:38`."""
     parts = [f"{progress.done} of {progress.hosts} hosts done", f"{_minutes(passed)} passed"]
     if progress.done and passed > _RATE_AFTER:
         parts.append(f"{60 * progress.done / passed:.0f} a minute")
     ends = [waiting.until for waiting in map(_waiting, progress.visits) if waiting and waiting.until]
     if ends:
-        parts.append(f"at most {_minutes(max(ends) - now)} more for scans")
-    head.add_row(*bar, _text(", ".join(parts), console))
-    return head
+        parts.append(f"polls end within {_minutes(max(ends) - now)}")
+    return ", ".join(parts)
 
 
 def _kinds(progress: Progress) -> str:

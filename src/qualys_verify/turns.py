@@ -12,6 +12,8 @@ from threading import Event, Lock
 GOES_ON, BEGINS = 0, 1
 # A host that has been silent for so many seconds is most likely dead: others need not queue behind it.
 PATIENCE = 3.0
+# So many turns may be lent at a time, or this many times those that there are: each may be a client process here.
+_MOST_LENT, _LENT_FACTOR = 64, 4
 
 
 class Tickets:
@@ -55,10 +57,11 @@ class _Call:
 class Turns:
     """At most so many hosts are spoken to at a time; one that does not answer does not count for long."""
 
-    def __init__(self, at_once: int, patience: float = PATIENCE) -> None:
-        """`patience` is in seconds; all turns are free."""
+    def __init__(self, at_once: int, patience: float = PATIENCE, most_lent: int = 0) -> None:
+        """`patience` is in seconds; at most `most_lent` turns are lent at a time. All are free."""
         self._tickets = Tickets(at_once)
         self._patience = patience
+        self._most_lent = most_lent or max(_MOST_LENT, _LENT_FACTOR * at_once)
         self._lock = Lock()
         self._calls: set[_Call] = set()
 
@@ -96,8 +99,9 @@ class Turns:
         """Give the turns of hosts that are silent for longer than the patience to others. Called now and then."""
         now = time.monotonic()
         with self._lock:
+            free = self._most_lent - sum(call.lent for call in self._calls)
             silent = [call for call in self._calls if not call.lent and now - call.since > self._patience]
-            for call in silent:
+            for call in silent[:free]:
                 call.lent = True
-        for _ in silent:
+        for _ in silent[:free]:
             self._tickets.give_back()

@@ -15,6 +15,7 @@ from qualys_verify.host import Forgetful
 from qualys_verify.observation import Observation
 from qualys_verify.pace import Pace, Share
 from qualys_verify.reasons import Denied, Inconclusive, Interrupted, NotApplicable, TimedOut, Unreachable
+from qualys_verify.run import DeadlineOver
 from qualys_verify.targets import Target
 
 
@@ -470,6 +471,20 @@ def test_ctrl_c_ends_the_wait_before_a_trigger_and_nothing_more_is_asked(pace):
     refused = [target for target in world.targets if world.value("scan", target) is Interrupted]
     assert all("not triggered: the run was interrupted" in world.reason("scan", target) for target in refused)
     assert sorted(world.closed) == sorted(world.opened)
+
+
+def test_the_end_of_the_run_s_own_time_ends_the_wait_as_well():
+    world, started = World(hosts=3, at_once=1, pace=Pace(at_once=1)), time.monotonic()
+
+    def report(_progress):
+        if time.monotonic() - started > 0.5:
+            raise DeadlineOver("over")
+
+    with pytest.raises(DeadlineOver):
+        world.observe(*triggers(world, scan=60), report=report)
+    assert time.monotonic() - started < 5
+    assert [world.value("scan", target) for target in world.targets] == ["asked", Interrupted, Interrupted]
+    assert "not triggered" in world.reason("scan", world.targets[2])
 
 
 def lose(world, lost, reason):

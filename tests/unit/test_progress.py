@@ -99,7 +99,7 @@ def test_a_terminal_shows_a_panel_of_a_few_lines_that_is_gone_afterwards(termina
     with watch(config, clock, [FLEET] * 20):
         head, *lines = screen.lines[1:]
         assert re.fullmatch(
-            r"━+[╺╸]?━* 4 of 20 hosts done, 0:12 passed, 20 a minute, at most 12:18 more for scans", head
+            r"━+[╺╸]?━* 4 of 20 hosts done, 0:12 passed, 20 a minute, polls end within 12:18", head
         )
         assert lines == [
             "  2 waiting for the scan, 2 connecting, 2 being looked at, 1 waiting for the policy evaluation, 1 a…",

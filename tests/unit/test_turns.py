@@ -105,6 +105,19 @@ def test_a_host_whose_turn_was_lent_goes_on_only_with_another_one():
     thread.join(5)
 
 
+def test_only_so_many_turns_are_lent_at_a_time():
+    turns = Turns(3, patience=0.0, most_lent=2)
+    for _ in range(3):
+        turns.begin()
+    with turns.call(), turns.call(), turns.call():
+        time.sleep(0.01)
+        turns.lend()
+        turns.lend()
+        assert [turns._tickets.ask().is_set() for _ in range(3)] == [True, True, False]
+        for _ in range(3):
+            turns.end()  # of those who asked just now
+
+
 def test_who_waits_aside_has_no_turn_and_learns_whether_it_came_in_time(begin_another):
     turns, event = Turns(1), threading.Event()
     turns.begin()
