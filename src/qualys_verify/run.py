@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -69,7 +70,6 @@ class Run:
             self.targets += self._clusters.targets if self._clusters else ()
             self.targets += _demo_targets(selection.demo)
         self.targets = _named(self.targets, self.redactor, self.id)
-        self._numbers = {target.id: number for number, target in enumerate(self.targets)}
         # Short: a control socket's path may have 104 characters at most.
         self._ssh = SshSettings(
             Path(),
@@ -141,6 +141,10 @@ class Run:
 
     def _number(self, target: Target) -> int:
         return self._numbers[target.id]
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {target.id: number for number, target in enumerate(self.targets)}
 
     def _start_demo(self, plans: Mapping[Target, Sequence[Observation]]) -> None:
         if self._demo_spec is None or not any(target.scheme == "demo" for target in plans):

@@ -562,6 +562,47 @@ def test_a_host_that_could_be_looked_at_is_not_counted(end):
     assert [world.value("scan", target) for target in world.targets] == ["asked"] * 3
 
 
+@settings(deadline=None, max_examples=25)
+@given(
+    ends=st.lists(st.sampled_from(["quick", "dead", "lost", "defect"]), min_size=1, max_size=12),
+    at_once=st.integers(1, 4),
+    limit=st.none() | st.integers(1, 4),
+    jitter=st.sampled_from([0.0, 0.02]),
+    most=st.sampled_from(["100%", "20%", "0"]),
+)
+def test_whatever_the_limits_every_host_comes_to_its_end(ends, at_once, limit, jitter, most):
+    share = Share(int(most.strip("%")), is_percent="%" in most)
+    world = World(len(ends), at_once, Pace(limit, jitter, share))
+    world.fleet._turns._patience = 0.01
+    _, scan, execution = triggers(world, scan=0.01)
+    how = dict(zip(world.targets, ends, strict=True))
+
+    def identify(host):
+        with world.fleet.call():
+            time.sleep(0.05 if how[host.target] == "dead" else 0.001)
+        if how[host.target] == "dead":
+            raise TimedOut("no answer")
+
+    def end(host, **seen):
+        try:
+            execution.look(host, **seen)
+        finally:
+            if how[host.target] == "lost":
+                raise Unreachable("lost")
+            if how[host.target] == "defect":
+                raise ValueError("defect")
+
+    world.observe(world.sees("identity", look=identify), scan, world.sees("execution", ["scan"], look=end))
+    assert world.most_scans <= (limit or len(ends))
+    for target in world.targets:
+        expected = {TimedOut} if how[target] == "dead" else {"asked", Inconclusive}
+        assert world.value("scan", target) in expected
+    if most == "100%":
+        asked = {host for host, name, _ in world.looks if name == "execution"}
+        assert len(asked) == len(ends) - ends.count("dead")
+    assert world.fleet._visits == {}
+
+
 ENDS = {
     "seen": lambda _host, **_others: 1,
     "unseen": refuse(Inconclusive("unseen")),
