@@ -266,7 +266,7 @@ OPTIONS = (
         "poll-interval",
         _optional_seconds,
         "",
-        "time between two readings while a scan runs (default: 15)",
+        "time between two readings while a scan runs, a tenth more or less at random (default: 15)",
         _SECONDS,
     ),
     Option(
