@@ -5,7 +5,9 @@ from qualys_verify.standin.faults.base import Change, Door, before, fault, progr
 # The demo's server closes the connection that a command asks it to; see `server.py`.
 _HANG_UP = ": >@ROOT@/run/hang-up; exec sleep 600"
 # A shell that is kept open ends as well: the sixth word is the session's leader.
-_END_SHELL_SOON = "(sleep 1; kill -9 $(cut -d' ' -f6 /proc/$$/stat)) </dev/null >/dev/null 2>&1 &"
+_END_SHELL_SOON = (
+    "(leader=$(cut -d' ' -f6 /proc/$$/stat); sleep 1; kill -9 $leader) </dev/null >/dev/null 2>&1 &"
+)
 _GONE, _SHELL = "@ROOT@/shims/gone", "@ROOT@/shims/login-shell"
 
 
