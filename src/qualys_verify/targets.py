@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from ipaddress import IPv6Address
 from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote
@@ -48,7 +49,7 @@ class Target:
     """One host to be verified.
 
     `id` is what reports and test ids name it by: the spec in its canonical form. `name` is the host or the
-    alias that OpenSSH resolves. `layout` holds the agent's paths where they are known to be elsewhere,
+    alias that OpenSSH resolves, `ssh_args` are further words of its command line. `layout` holds the agent's paths where they are known to be elsewhere,
     `settings` what a spec says behind its `?`. `facts` are pairs of a name and a value that are known of it
     before it is looked at. `absent` is the sentence for an agent that is expected here and not there, `unseen`
     why nothing can be looked at; both are empty for what can be.
@@ -60,6 +61,7 @@ class Target:
     user: str | None = None
     port: int | None = None
     ssh_config: Path | None = None
+    ssh_args: tuple[str, ...] = ()
     layout: Layout = field(default_factory=Layout)
     settings: tuple[tuple[str, str], ...] = ()
     facts: tuple[tuple[str, str], ...] = ()
@@ -373,6 +375,15 @@ def _number(spec: str, values: dict[str, list[str]], key: str, least: int, most:
             f"{_shown(spec)}: {key} is {'a whole number' if whole else 'a number'} from {least} to {most}"
         )
     return float(text)
+
+
+def inventory_digest(targets: Iterable[Target]) -> str:
+    r"""SHA-256 over the targets' ids in byte order, one a line: which hosts were meant, whatever their order.
+
+    `printf '%s\n' ID ID… | LC_ALL=C sort | sha256sum` gives the same.
+    """
+    lines = sorted(f"{target.id}\n".encode("utf-8", "surrogateescape") for target in targets)
+    return sha256(b"".join(lines)).hexdigest()
 
 
 def refuse_twins(targets: Iterable[Target]) -> None:
