@@ -14,7 +14,7 @@ from qualys_verify.agent.layout import Layout
 
 EXAMPLE = "--hosts=ssh://ops@web1,ssh://ops@web2"
 CONTAINERS = ("docker", "podman")
-ONE_BY_ONE = "named one by one"  # where a target comes from that is not looked up, and in no file
+ONE_BY_ONE = "single names"  # where a target comes from that is not looked up, and in no file
 NO_POD = "no-pod"  # what stands for the pod in the id of a node that lacks one
 SCHEMES = ("ssh", "local", *CONTAINERS, "kubectl", "ansible", "demo")
 # What may stand behind the `?` of a spec, and is handed to testinfra's backend.

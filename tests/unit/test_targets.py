@@ -255,7 +255,7 @@ def test_an_inventory_in_the_home_directory(tmp_path, monkeypatch):
 
 def test_an_inventory_does_not_name_another(tmp_path):
     (tmp_path / "hosts").write_text("@more\n")
-    assert "no usable user" in refusal(f"@{tmp_path}/hosts")
+    assert "name both in --hosts" in refusal(f"@{tmp_path}/hosts")
 
 
 def test_the_digest_of_an_inventory_is_that_of_its_sorted_ids_whatever_their_order():

@@ -21,7 +21,7 @@ class Event(msgspec.Struct, frozen=True, tag_field="kind", omit_defaults=True):
 
 
 class Source(msgspec.Struct, frozen=True):
-    """Where hosts of an inventory come from (a file, a pattern, or `named one by one`), and how many."""
+    """Where hosts of an inventory come from (a file, a pattern, or `single names`), and how many."""
 
     text: str
     hosts: int
