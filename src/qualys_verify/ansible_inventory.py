@@ -25,6 +25,7 @@ from qualys_verify.targets import AnsibleSpec, Target, TargetError, local_path, 
 
 # A thousand hosts with all their variables are some tens of MiB where these are many.
 _LIMIT = 256 << 20
+_AT_ONCE = 8  # programs
 # A name that is no pattern: the listing itself says what it stands for.
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 # What else would change what is printed; a part of the inventory that cannot be read must not go by as a warning.
@@ -102,9 +103,10 @@ def find(specs: Iterable[AnsibleSpec], deadline: Deadline) -> Mapping[AnsibleSpe
     Raises TargetError when a pattern, or a part of it, matches nothing, and when Ansible cannot be asked.
     """
     wanted = tuple(dict.fromkeys(specs))
-    with ThreadPoolExecutor(max_workers=max(1, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
         try:
-            configuration = pool.submit(_configuration, deadline)
+            base = pool.submit(_dump, deadline)
+            ssh = pool.submit(_dump, deadline, "-t", "connection", "ssh")
             listings = {spec.inventory: spec for spec in wanted}
             listed = {path: pool.submit(_listing, spec, deadline) for path, spec in listings.items()}
             chosen = {
@@ -112,36 +114,31 @@ def find(specs: Iterable[AnsibleSpec], deadline: Deadline) -> Mapping[AnsibleSpe
                 for spec in wanted
                 if not _NAME.fullmatch(spec.pattern)
             }
-            return {
-                spec: _targets(spec, listed[spec.inventory].result(), configuration, chosen.get(spec))
-                for spec in wanted
-            }
+            found = {spec: _names(spec, listed[spec.inventory].result(), chosen.get(spec)) for spec in wanted}
+            configuration = _configuration(base, ssh)
         except BaseException:
             deadline.interrupted.set()  # what still runs is not waited for
             raise
+    variables = {path: listing.result().variables for path, listing in listed.items()}
+    return {
+        spec: tuple(
+            target_of(name, variables[spec.inventory].get(name, {}), configuration, spec.inventory)
+            for name in sorted(names)
+        )
+        for spec, names in found.items()
+    }
 
 
-def _targets(
-    spec: AnsibleSpec,
-    listing: Listing,
-    configuration: "Future[Configuration | None]",
-    chosen: "Future[frozenset[str]] | None",
-) -> tuple[Target, ...]:
-    if chosen is None:
-        names = listing.groups.get(spec.pattern, listing.hosts & {spec.pattern})
-        if not names:
-            raise _nothing(spec, listing, spec.pattern)
-    else:
-        try:
-            names = chosen.result() & listing.hosts
-        except _Mismatch as misspelt:
-            raise _nothing(spec, listing, misspelt.part) from misspelt
-    if not names:
-        raise _nothing(spec, listing, spec.pattern)
-    default = configuration.result()
-    return tuple(
-        target_of(name, listing.variables.get(name, {}), default, spec.inventory) for name in sorted(names)
-    )
+def _names(spec: AnsibleSpec, listing: Listing, chosen: "Future[frozenset[str]] | None") -> frozenset[str]:
+    """The hosts that a spec stands for; `chosen` is what Ansible takes its pattern for, where it is one."""
+    part = spec.pattern
+    try:
+        asked = chosen.result() if chosen else listing.groups.get(spec.pattern, frozenset({spec.pattern}))
+    except _Mismatch as misspelt:
+        asked, part = frozenset(), misspelt.part
+    if names := asked & listing.hosts:
+        return names
+    raise _nothing(spec, listing, part)
 
 
 def _nothing(spec: AnsibleSpec, listing: Listing, part: str) -> TargetError:
@@ -303,20 +300,25 @@ def _chosen(spec: AnsibleSpec, deadline: Deadline) -> frozenset[str]:
     return frozenset(line.strip() for line in text(raw.stdout).splitlines() if re.match(r"    \S", line))
 
 
-def _configuration(deadline: Deadline) -> Configuration | None:
-    """Ansible's configuration, wherever it comes from; None where this Ansible does not tell it."""
+def _dump(deadline: Deadline, *words: str) -> Mapping[str, Any]:
+    """Names and values of Ansible's configuration, wherever they come from; none where this Ansible does not tell them."""
     try:
-        base = _ask(None, deadline, "ansible-config", "dump", "--format=json")
-        ssh = _ask(None, deadline, "ansible-config", "dump", "--format=json", "-t", "connection", "ssh")
-        transport = _settings(base)["DEFAULT_TRANSPORT"]
-        return Configuration(_plain(transport), _settings(ssh))
-    except (TargetError, _OnlyByAnsible, ValueError, KeyError, TypeError):
+        raw = _ask(None, deadline, "ansible-config", "dump", "--format=json", *words)
+        return {item["name"]: item.get("value") for item in _named(json.loads(text(raw.stdout)))}
+    except (TargetError, ValueError, TypeError):
+        return {}
+
+
+def _configuration(
+    base: "Future[Mapping[str, Any]]", ssh: "Future[Mapping[str, Any]]"
+) -> Configuration | None:
+    """None where it is not told, or is no plain text."""
+    try:
+        return (
+            Configuration(_plain(base.result()["DEFAULT_TRANSPORT"]), ssh.result()) if ssh.result() else None
+        )
+    except (KeyError, _OnlyByAnsible):
         return None
-
-
-def _settings(raw: RawResult) -> Mapping[str, Any]:
-    """The names and values that `ansible-config dump` prints, however deep they are."""
-    return {item["name"]: item.get("value") for item in _named(json.loads(text(raw.stdout)))}
 
 
 def _named(told: object) -> Iterator[Mapping[str, Any]]:

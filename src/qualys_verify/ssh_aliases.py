@@ -10,7 +10,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cache, partial
 from glob import glob
@@ -30,10 +30,11 @@ _PLACE = ("hostname", "port", "proxyjump", "proxycommand")
 
 @dataclass(frozen=True)
 class Block:
-    """The patterns of one `Host` line; `outer` are those around the `Include` that it came by."""
+    """The patterns of one `Host` line; `outer` are those around the `Include` that it came by, `address` its `HostName`."""
 
     patterns: tuple[str, ...]
     outer: tuple[tuple[str, ...], ...] = ()
+    address: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -72,7 +73,8 @@ def _second_names(
 ) -> set[str]:
     """Further names of machines that have one already, as in `Host web1 web1.example.org`."""
     wanted = set(found)
-    groups = [names for block in blocks if len(names := [name for name in block.names if name in wanted]) > 1]
+    fixed = (block for block in blocks if block.address and "%" not in block.address)
+    groups = [names for block in fixed if len(names := [name for name in block.names if name in wanted]) > 1]
     again: set[str] = set()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for names in groups:
@@ -120,11 +122,11 @@ def _blocks(file: Path, base: Path, outer: tuple[tuple[str, ...], ...], depth: i
         raise TargetError(
             f"the SSH configuration {file} cannot be read ({error.strerror}): mend it"
         ) from error
-    around = outer
+    around, block = outer, Block(())
     for number, line in enumerate(lines, 1):
         match = _LINE.fullmatch(line)
         keyword = match["keyword"].lower() if match else ""
-        if match is None or keyword not in {"host", "match", "include"}:
+        if match is None or keyword not in {"host", "match", "include", "hostname"}:
             continue
         try:
             words = tuple(shlex.split(match["rest"], comments=True))
@@ -135,11 +137,13 @@ def _blocks(file: Path, base: Path, outer: tuple[tuple[str, ...], ...], depth: i
         if keyword == "include":
             for included in (path for word in words for path in _included(word, base)):
                 yield from _blocks(included, base, around, depth + 1)
-        elif keyword == "match":
-            around = outer  # whether it holds is only known of a host
+        elif keyword == "hostname":
+            block = replace(block, address=block.address or " ".join(words))
         else:
-            around = (*outer, words)
-            yield Block(words, outer)
+            yield block
+            holds = (words,) if keyword == "host" else ()  # whether a `Match` does is only known of a host
+            around, block = (*outer, *holds), Block(*holds or ((),), outer)
+    yield block
 
 
 def _included(word: str, base: Path) -> Iterator[Path]:
