@@ -224,7 +224,7 @@ def _session(target: Target, ssh: SshSettings, client: SshClient, number: int) -
     asking = Asking(
         strict=_STRICT,
         file=target.ssh_config or ssh.config,
-        others=(*identity, *user, *port),
+        others=(*target.ssh_args, *identity, *user, *port),
         environment=client.environment,
         turn=client.asked_at_once,
     )
