@@ -17,6 +17,7 @@ import pytest
 from qualys_verify.backends import Deadline
 from qualys_verify.inventory import look_up
 from qualys_verify.reasons import Unreachable
+from qualys_verify.ssh.client import SshClient
 from qualys_verify.targets import TargetError, select
 from qualys_verify.transport import SshSettings, connect, disconnect
 
@@ -228,24 +229,31 @@ def sshds(tmp_path, until):
         process.wait(10)
 
 
-@pytest.fixture
-def say(tmp_path, inventory):
-    """What a command prints on the only host of an inventory."""
+@pytest.fixture(params=["in this process", "openssh"])
+def say(request, tmp_path, inventory):
+    """What a command prints on the only host of an inventory, by each of the SSH clients."""
     control = tmp_path / "c"
     control.mkdir()
+    deadline = Deadline(30, threading.Event())
+    client = SshClient(4, deadline) if request.param == "in this process" else None
 
     def call(variables, command="echo $SSH_CONNECTION", config=None):
         inventory.write_text(json.dumps({"all": {"hosts": {"web1": variables}}}))
         (target,) = looked_up(f"ansible://web1?ansible_inventory={inventory}")
         assert target.scheme == "ssh"
-        settings = SshSettings(control, config)
+        settings = SshSettings(control, config, client=client)
+        way = connect(target, settings, deadline, 0)
         try:
-            (reply,) = connect(target, settings, Deadline(30, threading.Event()), 0).run([command])
+            (reply,) = way.run([command])
         finally:
+            way.close()
             disconnect(settings, 0)
+        assert way.client.startswith("asyncssh" if client else "OpenSSH")
         return reply.stdout
 
-    return call
+    yield call
+    if client:
+        client.close()
 
 
 def test_a_host_as_ansible_knows_it_behind_a_jump_host(sshds, say, tmp_path):
