@@ -9,8 +9,6 @@ import json
 import os
 import re
 import shlex
-import shutil
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from qualys_verify.backends import NOT_INSTALLED, Deadline, ask
+from qualys_verify.backends import NOT_INSTALLED, Deadline, ask, find_program
 from qualys_verify.frame import RawResult, text
 from qualys_verify.reasons import Inconclusive, TimedOut
 from qualys_verify.targets import AnsibleSpec, Target, TargetError, local_path, select
@@ -334,16 +332,15 @@ def _inventory(spec: AnsibleSpec) -> tuple[str, ...]:
 
 
 def _ask(spec: AnsibleSpec | None, deadline: Deadline, program: str, *words: str) -> RawResult:
-    """Run one of Ansible's programs; it may stand beside this Python, in an environment that is not activated."""
+    """Run one of Ansible's programs. Raises TargetError when it is not installed, does not end in time, or fails."""
     about = spec.text if spec else "ansible://"
-    path = shutil.which(program) or shutil.which(program, path=str(Path(sys.executable).parent))
-    missing = TargetError(
-        f"{about}: {program} is not installed here: `pip install ansible-core`, or name the hosts as ssh://"
-    )
-    if path is None:
-        raise missing
     settings = {_UNPARSED: os.environ.get(_UNPARSED, "true"), **_ENVIRONMENT}
-    argv: Sequence[str] = ("env", *(f"{name}={value}" for name, value in settings.items()), path, *words)
+    argv: Sequence[str] = (
+        "env",
+        *(f"{name}={value}" for name, value in settings.items()),
+        find_program(program),
+        *words,
+    )
     try:
         raw = ask(argv, deadline, _LIMIT)
     except TimedOut as reason:
@@ -353,7 +350,9 @@ def _ask(spec: AnsibleSpec | None, deadline: Deadline, program: str, *words: str
     except Inconclusive as reason:
         raise TargetError(f"{about}: {program}: {reason}") from reason
     if raw.status == NOT_INSTALLED:
-        raise missing
+        raise TargetError(
+            f"{about}: {program} is not installed here: `pip install ansible-core`, or name the hosts as ssh://"
+        )
     if raw.status:
         raise TargetError(f"{about}: {program} ended with status {raw.status}: {_why(raw)}")
     return raw

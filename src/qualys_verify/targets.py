@@ -471,9 +471,14 @@ def refuse_twins(targets: Iterable[Target]) -> None:
         shown = (
             names[0].rpartition("@")[2].removeprefix("ssh://") if names[0].startswith("ssh://") else names[0]
         )
-        raise TargetError(
-            f"the host {shown} is named {again}: name it once, its agent would be triggered twice"
-        )
+        once = "name it once"
+        if names[0].startswith("ansible://"):
+            once = (
+                "join the patterns with a colon, as in ansible://web:db"
+                if again == "twice"
+                else f"the inventory gives them one address, so leave one out, as in ansible://all:!{names[1].removeprefix('ansible://')}"
+            )
+        raise TargetError(f"the host {shown} is named {again}: {once}; its agent would be triggered twice")
     namesakes = [name for name, found in places.items() if len(found) > 1]
     if namesakes:
         raise TargetError(

@@ -182,8 +182,15 @@ def test_one_address_behind_two_jump_hosts_is_two_hosts_and_behind_one_it_is_one
         USUAL,
         None,
     )
-    with pytest.raises(TargetError, match="named as ansible://web1 and ansible://web2"):
+    with pytest.raises(
+        TargetError, match=r"named as ansible://web1 and ansible://web2: .*ansible://all:!web2"
+    ):
         refuse_twins([one, again])
+
+
+def test_patterns_that_overlap_are_to_be_one():
+    with pytest.raises(TargetError, match="the host ansible://web1 is named twice: join the patterns"):
+        refuse_twins([web1(), web1()])
 
 
 def test_one_name_in_two_inventories_is_refused():
