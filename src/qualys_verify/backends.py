@@ -3,7 +3,9 @@
 import json
 import os
 import selectors
+import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -181,6 +183,11 @@ def ask(argv: Sequence[str], deadline: Deadline, limit: int = 0) -> RawResult:
             _end(process)
 
 
+def find_program(name: str) -> str:
+    """Where a program is: on PATH, or beside this Python, whose environment need not be activated; else its name alone."""
+    return shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent)) or name
+
+
 def _start(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     pipe = subprocess.PIPE
     return subprocess.Popen(
@@ -203,11 +210,13 @@ class Ansible(_Bounded, testinfra.backend.ansible.AnsibleBackend):  # type: igno
         """See Backend."""
         with tempfile.TemporaryDirectory(prefix="qv-") as tree:
             arguments = json.dumps({"cmd": f"{{% raw %}}{script}{{% endraw %}}", "executable": "/bin/sh"})
-            line = "ansible -i %s %s -e ansible_become=false -m ansible.builtin.shell -a %s --tree %s"
+            line = "%s -i %s %s -e ansible_become=false -m ansible.builtin.shell -a %s --tree %s"
             if self.ansible_inventory is None:
                 line = line.replace("-i %s ", "", 1)
             words = [
-                word for word in (self.ansible_inventory, self.host, arguments, tree) if word is not None
+                word
+                for word in (find_program("ansible"), self.ansible_inventory, self.host, arguments, tree)
+                if word is not None
             ]
             raw = self.run_bounded(self.quote(line, *words), "", mark)
             return _ansible_result(Path(tree) / self.host, raw)
