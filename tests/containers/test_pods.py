@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from qualys_verify.backends import Deadline
 from qualys_verify.cluster import settle
 from qualys_verify.kubectl import Forbidden, current_context
 from qualys_verify.reasons import Gone, Interrupted, TimedOut, Unreachable
@@ -22,21 +21,6 @@ def targets_of(c, query="", cluster="c", seconds=20.0):
     """What `kubectl://*` stands for in a cluster."""
     spec = f"kubectl://*?kubeconfig={c.kubeconfig}&context={cluster}{query}"
     return settle((), select([spec]).pods, DEFAULTS, deadline(seconds))
-
-
-@pytest.fixture
-def enter(tmp_path):
-    """Connect to a target; everything is closed at the end."""
-    ways = []
-
-    def make(target, seconds=20.0, interrupted=None):
-        limit = Deadline(seconds, interrupted or threading.Event())
-        ways.append(connect(target, SshSettings(tmp_path), limit, 0))
-        return ways[-1]
-
-    yield make
-    for way in ways:
-        way.close()
 
 
 def says(way, *commands):

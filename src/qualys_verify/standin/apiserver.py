@@ -187,7 +187,13 @@ class _Server:
             return _json(kinds.failure(404, "the server could not find the requested resource"), 404)
 
     def _note(self, cluster: str, verb: str, resource: str, request: web.Request) -> None:
-        asked = {"cluster": cluster, "verb": verb, "resource": resource, "path": request.path_qs}
+        asked = {
+            "cluster": cluster,
+            "verb": verb,
+            "resource": resource,
+            "path": request.path_qs,
+            "upgrade": request.headers.get("Upgrade", ""),
+        }
         with (self._directory / "requests.log").open("a", encoding="utf-8") as log:
             log.write(json.dumps(asked) + "\n")
 
