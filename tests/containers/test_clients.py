@@ -113,13 +113,6 @@ def test_input_that_ends_early_is_no_end_of_the_output(cluster):
     assert c.kubectl("exec", "-i", "agent-1", "--", "/bin/sh", "-c", script, input="").stdout == "after\n"
 
 
-@by_spdy
-def test_a_connection_outlives_its_silence(cluster, enter):
-    """Kubectl asks every five seconds whether the other side is there."""
-    at = enter(targets_of(cluster())[0])
-    assert says(at, "sleep 11; hostname") == ["agent-1"]
-
-
 # --- the suite -------------------------------------------------------------------------------------------
 
 
@@ -209,7 +202,9 @@ def test_a_connection_that_is_lost_as_soon_as_it_is_accepted_is_not_waited_for(c
     """Newer clients wait for half a minute then, if they speak SPDY."""
     c = cluster(drops=True)
     at, started = enter(targets_of(c)[0], seconds=3), time.monotonic()
-    with pytest.raises((TimedOut, Unreachable)) as error:
+    with pytest.raises(
+        (TimedOut, Unreachable), match=r"no answer within 3 s|its answer was cut off"
+    ) as error:
         at.run(["true"])
     assert str(error.value).startswith("kubectl://")
     assert time.monotonic() - started < 8

@@ -315,6 +315,12 @@ def test_a_missing_permission_names_the_rule_and_where_it_belongs():
         ("Unable to connect to the server: dial tcp: lookup api.example: no such host", "does not answer"),
         ("Error from server (TooManyRequests): try later", "too much to do"),
         ("Error from server (InternalError): etcd", "trouble of its own"),
+        ("Error from server: error dialing backend: dial tcp 192.0.2.1:10250: i/o timeout", "the pod's node"),
+        ("error: write tcp 192.0.2.1:5->192.0.2.2:443: write: broken pipe", "was cut off"),
+        ("error: Timeout occurred", "was cut off"),
+        ("error: error reading from error stream: websocket: close 1006: unexpected EOF", "was cut off"),
+        ("error: unable to upgrade connection: <!DOCTYPE html>", "was cut off"),
+        ("Error from server (BadRequest): Upgrade request required", "was cut off"),
     ],
 )
 def test_other_reasons_have_a_sentence_and_keep_the_clients_words(text, sentence):
@@ -325,3 +331,5 @@ def test_other_reasons_have_a_sentence_and_keep_the_clients_words(text, sentence
 def test_kubectl_that_is_missing_is_said_and_anything_else_is_left_to_others():
     assert "kubectl is not installed" in str(said("kubectl: No such file or directory", 127))
     assert said("command terminated with exit code 137") is None
+    assert said('error: unable to upgrade connection: container not found ("agent")') is None
+    assert said("error: Internal error occurred: error executing command: OCI runtime exec failed") is None

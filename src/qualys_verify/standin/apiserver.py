@@ -327,9 +327,7 @@ class _Server:
         try:
             shell = await PodShell.start(root, command)
         except OSError as error:
-            told = kinds.failure(
-                500, f'OCI runtime exec failed: exec: "{command[0]}": {error.strerror}: unknown'
-            )
+            told = kinds.failure(500, _not_started(command[0], error))
             await channels.send(STATUS, json.dumps(told).encode())
             return
         self._shells.add(shell)
@@ -355,6 +353,15 @@ async def _type(channels: Channels, shell: PodShell) -> None:
     """Pass on what the client types, until it goes. That it closes its input is not that it goes."""
     async for data in channels.typed():
         await (shell.type(data) if data else shell.end_of_input())
+
+
+def _not_started(program: str, error: OSError) -> str:
+    """In containerd's words."""
+    return (
+        "Internal error occurred: error executing command in container: failed to exec in container: failed to start "
+        f'exec: OCI runtime exec failed: exec failed: unable to start container process: exec: "{program}": '
+        f"{str(error.strerror).lower()}: unknown"
+    )
 
 
 def _ended(status: int) -> dict[str, Any]:
