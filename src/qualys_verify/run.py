@@ -55,7 +55,7 @@ class Run:
         self.redactor = Redactor(settings.evidence.redaction)
         self.fleet = Fleet(settings.at_once)
         self._deadline = Deadline(settings.command_timeout, self.fleet.interrupted)
-        search = replace(self._deadline, seconds=min(settings.command_timeout, settings.deadline or math.inf))
+        search = replace(self._deadline, ends=self._ends)
         listed = settle(selection.targets, selection.pods, settings.kube, search)
         refuse_twins(listed)
         self.targets = tuple(replace(target, layout=settings.layout) for target in listed)
@@ -64,7 +64,7 @@ class Run:
         self._clusters: ClusterDemo | None = None
         self._ways: dict[str, Transport] = {}
         if selection.demo:
-            self._clusters = _demo_clusters(selection.demo, self._deadline)
+            self._clusters = _demo_clusters(selection.demo, search)
             self.targets += self._clusters.targets if self._clusters else ()
             self.targets += _demo_targets(selection.demo)
         self.targets = _named(self.targets, self.redactor, self.id)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from qualys_verify.backends import Deadline
 from qualys_verify.cluster import settle
 from qualys_verify.kubectl import Forbidden, current_context
 from qualys_verify.reasons import Gone, Interrupted, TimedOut, Unreachable
@@ -261,6 +262,19 @@ def test_a_cluster_that_never_answers_is_not_waited_for(standin):
     assert time.monotonic() - started < 10
     # Ours or kubectl's own limit, whichever comes first.
     assert "no answer within 1.5 s" in target.unseen or "the cluster does not answer" in target.unseen
+
+
+def test_the_search_ends_when_the_runs_time_is_over_however_many_commands_it_takes(standin):
+    """Each of them would answer in time."""
+    c = standin(c=Trait(slow=1))
+    spec = f"kubectl://*?kubeconfig={c.kubeconfig}&context=c"
+    started = time.monotonic()
+    limit = Deadline(20, threading.Event(), ends=started + 3)
+    found = settle((), select([spec, f"{spec}&daemonset=other"]).pods, DEFAULTS, limit)
+    assert time.monotonic() - started < 5
+    assert [target.unseen.rpartition(": ")[2] for target in found] == [
+        "the run's time (--deadline) is over"
+    ] * 2
 
 
 def test_a_container_without_a_shell_is_named(standin, enter):

@@ -9,7 +9,7 @@ from qualys_verify.cluster import discover, may_run, roster, selects
 from qualys_verify.frame import RawResult
 from qualys_verify.kubectl import Cluster, Forbidden, refusal
 from tests.containers.conftest import DEFAULTS
-from tests.containers.objects import daemonset, node, pod
+from tests.containers.objects import daemonset, merged, node, pod
 
 LEAVING = {"deletionTimestamp": "2026-03-23T11:59:00Z"}
 
@@ -178,6 +178,43 @@ def test_pods_that_are_not_asked_for_have_their_nodes_lack_nothing():
 
     assert ids(there) == ["kubectl://n1/a"]
     assert ids(there[:1]) == ["kubectl://n1/a", "kubectl://n2/no-pod"]
+
+
+def found_in(answers):
+    """The nodes that a cluster which answers so lacks the agent on."""
+    stop = threading.Event()
+    stop.set()  # so that the second look comes at once
+    found = discover("kubectl://*", answers, {}, DEFAULTS, Deadline(1, stop))
+    return [target.name for target in found if target.absent]
+
+
+ARM = daemonset(1, name="arm", spec={"nodeSelector": {"arch": "arm"}})
+X86 = daemonset(1, spec={"nodeSelector": {"arch": "x86"}})
+TWO_KINDS = [node("n1", labels={"arch": "x86"}), node("n2", labels={"arch": "arm"})]
+
+
+def test_a_second_daemonset_without_a_single_pod_is_seen():
+    assert found_in(Answers([pod("a", "n1")], [X86, ARM], TWO_KINDS)) == ["n2/"]
+
+
+def test_one_that_is_being_deleted_or_of_something_else_wants_nothing():
+    going, other = ({**ARM, "metadata": {**ARM["metadata"], **LEAVING}}, daemonset(1, name="other"))
+    other["spec"]["template"]["metadata"]["labels"] = {"name": "log-shipper"}
+    assert found_in(Answers([pod("a", "n1")], [X86, going, other], TWO_KINDS)) == []
+
+
+def test_where_daemonsets_may_not_be_listed_those_that_are_named_are_known():
+    class Tight(Answers):
+        def objects(self, deadline, kind, *words):
+            if kind == "daemonsets.apps" and not words:
+                raise Forbidden("no list")
+            return super().objects(deadline, kind, *words)
+
+    two = pod("a", "n1"), pod("b", "n2", metadata=of("arm"))
+    assert found_in(Tight(two, [X86, ARM], TWO_KINDS)) == []
+    x86 = merged(X86, {"status": {"desiredNumberScheduled": 2}})
+    more = [*TWO_KINDS, node("n3", labels={"arch": "x86"})]
+    assert found_in(Tight(two, [x86, ARM], more)) == ["n3/"]
 
 
 def test_pods_of_no_daemonset_are_looked_at_and_nothing_is_expected():

@@ -42,7 +42,7 @@ from qualys_verify.standin.websocket import WebSocket
 _LOOPBACK = "127.0.0.1"
 _EXEC = "/api/v1/namespaces/{namespace}/{resource:pods}/{name}/exec"
 _WISHES = ("hang-up", "restart", "delete", "reschedule", "lose-node")
-_GAP = 1.0  # seconds until a DaemonSet has made another pod
+_GAP = 2.0  # seconds until a DaemonSet has made another pod
 _VERSION = {"major": "1", "minor": "33", "gitVersion": "v1.33.0-standin", "platform": "linux/amd64"}
 _RESOURCES = {
     "v1": (
