@@ -4,11 +4,12 @@ import json
 import shutil
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from qualys_verify.backends import Deadline
+from qualys_verify.backends import Deadline, ask
 from qualys_verify.reasons import TimedOut, Unreachable
 from qualys_verify.targets import TargetError, select
 from qualys_verify.transport import SshSettings, connect
@@ -106,3 +107,12 @@ def test_a_pattern_is_every_host_that_it_matches_and_none_is_an_error(inventory)
     ]
     with pytest.raises(TargetError, match="matches no host"):
         select([f"ansible://wbe?ansible_inventory={inventory}"])
+
+
+def test_when_the_runs_time_is_over_no_command_is_waited_for_however_long_it_may_take():
+    started = time.monotonic()
+    limit = Deadline(60, threading.Event(), ends=started + 0.3)
+    with pytest.raises(TimedOut, match="--deadline"):
+        ask(("sleep", "30"), limit)
+    assert time.monotonic() - started < 5
+    assert limit.left == 0
