@@ -58,7 +58,7 @@ class Run:
         self.redactor = Redactor(settings.evidence.redaction)
         self.fleet = Fleet(settings.at_once, settings.pace)
         self._deadline = Deadline(settings.command_timeout, self.fleet.interrupted)
-        search = replace(self._deadline, seconds=min(settings.command_timeout, settings.deadline or math.inf))
+        search = replace(self._deadline, ends=self._ends)
         found = look_up(selection.entries, settings.ssh_config, search)
         sources = [source for source, _ in found]
         listed = settle([target for _, target in found], selection.pods, settings.kube, search)
@@ -70,7 +70,7 @@ class Run:
         self._clusters: ClusterDemo | None = None
         self._ways: dict[str, Transport] = {}
         if selection.demo:
-            self._clusters = _demo_clusters(selection.demo, self._deadline)
+            self._clusters = _demo_clusters(selection.demo, search)
             self.targets += self._clusters.targets if self._clusters else ()
             self.targets += _demo_targets(selection.demo)
         sources += ["demo://"] * (len(self.targets) - len(listed))
