@@ -199,10 +199,11 @@ class Hosts:
 
 
 def _write_all(root: Path, members: tuple[Member, ...], delay: float, *, ticking: bool) -> None:
-    for kind in ("ed25519", "ecdsa"):  # the latter for clients that know no other
-        for key in ("host_key", "client_key", "other_key"):
-            _make_key(root / f"{key}_{kind}", kind)
-    authorized = [(root / f"client_key_{kind}.pub").read_text() for kind in ("ed25519", "ecdsa")]
+    for key in ("host", "client", "other"):
+        _make_key(root / f"{key}_key_ed25519", "ed25519")
+    _make_key(root / "host_key_ecdsa", "ecdsa")  # these two for clients that know no Ed25519
+    _make_key(root / "client_key_rsa", "rsa")
+    authorized = [(root / f"client_key_{kind}.pub").read_text() for kind in ("ed25519", "rsa")]
     (root / "authorized_keys").write_text("".join(authorized))
     values = {"HOSTS": str(root / "hosts"), "ROOT": str(root), "USER": getpass.getuser(), "PORT": str(_free_port())}
     for name in ("dispatch.sh", "sshd_config", "ssh_config"):
@@ -299,7 +300,7 @@ def _filled(name: str, values: Mapping[str, str]) -> str:
 
 def _make_key(path: Path, kind: str) -> None:
     subprocess.run(
-        ["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", "bench", "-f", str(path)],  # noqa: S607  # found on PATH
+        ["ssh-keygen", "-q", "-t", kind, "-m", "PEM", "-N", "", "-C", "bench", "-f", str(path)],  # noqa: S607  # found on PATH
         check=True,
     )
 
@@ -317,7 +318,7 @@ def _write_client_files(root: Path, members: tuple[Member, ...], ports: Mapping[
     """known_hosts with a line for each host, as a fleet has it, and an exception for each odd door."""
     usual = ports[Door.OPEN.name]
     keys = [_public(root / f"host_key_{kind}") for kind in ("ed25519", "ecdsa")]
-    other = [_public(root / f"other_key_{kind}") for kind in ("ed25519", "ecdsa")]
+    other = [_public(root / "other_key_ed25519")]
     lines, exceptions = [], []
     for member in members:
         name = f"[{member.address}]:{usual}"

@@ -1,0 +1,59 @@
+"""The runbook itself, at the checkout."""
+
+import csv
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.checks import CHECKS, Verdicts
+from bench.hosts import AGENT_CONFIG, AGENT_HOME, Hosts, Member
+from bench.sides.base import Side, packages, says
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+_NAMES = {check.test: check.name for check in CHECKS}
+
+
+class Ours(Side):
+    """`pytest --hosts=@fleet.txt --read-only`, with all evidence."""
+
+    name = "ours"
+    title = "qualys-verify"
+    how = "the whole read-only runbook, all tests, report and evidence included"
+
+    def versions(self) -> str:
+        """Of what does the work."""
+        commit = says("git", "-C", str(CHECKOUT), "describe", "--always", "--dirty")
+        return f"{packages('qualys-verify')} ({commit}), {packages('pytest', 'asyncssh')}, {says('ssh', '-V')}"
+
+    def command(self, hosts: Hosts, members: Sequence[Member], folder: Path) -> list[str]:  # noqa: ARG002  # the inventory names them
+        """As a user calls it; only the agent's places are not the usual ones."""
+        return [*runbook(hosts, folder), "--read-only"]
+
+    def verdicts(self, members: Sequence[Member], folder: Path) -> Verdicts:
+        """By the table that it leaves."""
+        found: dict[str, dict[str, str]] = defaultdict(dict)
+        with (folder / "reports/latest/results.csv").open(encoding="utf-8-sig", newline="") as table:
+            for row in csv.DictReader(table):
+                test = row["check"].rpartition("::")[2]
+                if test in _NAMES:
+                    found[row["host"].rpartition("/")[2]][_NAMES[test]] = row["verdict"]
+        for member in members:
+            verdicts = found[member.address]
+            if set(verdicts) != set(_NAMES.values()) or set(verdicts.values()) - {"compliant", "non-compliant"}:
+                raise ValueError(f"{member.address} has no verdict for every check: {verdicts}")
+        return {
+            member.address: frozenset(
+                name for name, verdict in found[member.address].items() if verdict == "non-compliant"
+            )
+            for member in members
+        }
+
+
+def runbook(hosts: Hosts, folder: Path) -> list[str]:
+    """The runbook on all hosts of the inventory, asking the agents for what it asks for."""
+    return [
+        *(sys.executable, "-m", "pytest", f"--hosts=@{hosts.inventory}", f"--ssh-config={hosts.ssh_config}"),
+        *(f"--agent-home={AGENT_HOME}", f"--agent-config={AGENT_CONFIG}"),
+        *(f"--report-dir={folder}/reports", "-o", f"cache_dir={folder}/cache", "-q", str(CHECKOUT / "tests_agent")),
+    ]
