@@ -34,7 +34,12 @@ class Check:
 
 
 CHECKS = (
-    Check("unit exists", "test_unit_exists", f"systemctl show {_UNIT} --property=LoadState", "^LoadState=loaded$"),
+    Check(
+        "unit exists",
+        "test_unit_exists",
+        f"systemctl show {_UNIT} --property=LoadState",
+        "^LoadState=loaded$",
+    ),
     Check("runs", "test_service_is_active_and_running", f"systemctl is-active {_UNIT}", "^active$"),
     Check(
         "no crash loop",
@@ -43,7 +48,9 @@ CHECKS = (
         "^NRestarts=[0-2]$",
     ),
     Check("starts at boot", "test_service_is_enabled_at_boot", f"systemctl is-enabled {_UNIT}", "^enabled$"),
-    Check("process", "test_agent_process_runs", f"ps -eo pid,ppid,pidns,args | grep -c ' {_DAEMON}$'", "^[1-9]"),
+    Check(
+        "process", "test_agent_process_runs", f"ps -eo pid,ppid,pidns,args | grep -c ' {_DAEMON}$'", "^[1-9]"
+    ),
     Check("program", "test_agent_program_is_in_place", f"test -f {_DAEMON} && echo there", "^there$"),
     Check(
         "activated",
@@ -52,7 +59,9 @@ CHECKS = (
         "^2$",
     ),
     Check("provisioned", "test_agent_is_provisioned", f"grep -c . {_HOSTID}", "^1$"),
-    Check("log is recent", "test_log_shows_recent_activity", f"[ {_AGE} -lt 7200 ] && echo recent", "^recent$"),
+    Check(
+        "log is recent", "test_log_shows_recent_activity", f"[ {_AGE} -lt 7200 ] && echo recent", "^recent$"
+    ),
     Check(
         "check-ins succeed",
         "test_log_shows_upload_or_communication",
@@ -115,6 +124,7 @@ def facts_script() -> str:
 def read_facts(printed: str) -> frozenset[str]:
     """The checks that do not hold, by what the command printed."""
     parts = {
-        name: text for name, _, text in (part.partition("\n") for part in f"\n{printed}".split(f"\n{_MARK}")[1:])
+        name: text
+        for name, _, text in (part.partition("\n") for part in f"\n{printed}".split(f"\n{_MARK}")[1:])
     }
     return frozenset(check.name for check in CHECKS if not check.holds(parts.get(check.name, "")))

@@ -20,28 +20,41 @@ from qualys_verify.standin.brokendoors import broken_doors
 from qualys_verify.standin.daemon import Daemon
 
 _TICK = 1.0  # seconds; a thousand agents that look more often would be what is measured
-_PRIVILEGE_SEPARATION = Path("/run/sshd")  # where the server of a distribution has it; it wants it to be there
+_PRIVILEGE_SEPARATION = Path(
+    "/run/sshd"
+)  # where the server of a distribution has it; it wants it to be there
 _COME_UP = 10.0  # seconds
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until told to end; return the exit status."""
+    if os.getuid() == 0:
+        _PRIVILEGE_SEPARATION.mkdir(mode=0o755, exist_ok=True)
     return serving.run(__spec__.name, __doc__, _serve, arguments)
 
 
 async def _serve(directory: Path, ended: asyncio.Event) -> None:
     told = json.loads((directory / "ground.json").read_text(encoding="utf-8"))
     adopt()  # sessions outlive the server that forked them
-    if os.getuid() == 0:
-        _PRIVILEGE_SEPARATION.mkdir(mode=0o755, exist_ok=True)
     server = await asyncio.create_subprocess_exec(
-        *("setpriv", "--pdeathsig", "TERM", "/usr/sbin/sshd", "-D", "-e", "-f", str(directory / "sshd_config")),
+        *(
+            "setpriv",
+            "--pdeathsig",
+            "TERM",
+            "/usr/sbin/sshd",
+            "-D",
+            "-e",
+            "-f",
+            str(directory / "sshd_config"),
+        ),
         stdin=asyncio.subprocess.DEVNULL,
     )
     try:
         await _until_it_listens(server, told["port"])
         async with broken_doors(told["port"]) as ports:
-            (directory / "ports.json").write_text(json.dumps({door.name: port for door, port in ports.items()}))
+            (directory / "ports.json").write_text(
+                json.dumps({door.name: port for door, port in ports.items()})
+            )
             agents = [Daemon(Path(root)) for root in told["agents"]]
             for agent in agents:
                 agent.start(time.time())

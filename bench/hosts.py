@@ -22,7 +22,16 @@ from typing import Self
 
 from qualys_verify.standin import history, shims
 from qualys_verify.standin.faults.base import Door
-from qualys_verify.standin.install import CONFIGURATION, HOME, LOGS, NOTES, Personality, StandinHost, install, zone_of
+from qualys_verify.standin.install import (
+    CONFIGURATION,
+    HOME,
+    LOGS,
+    NOTES,
+    Personality,
+    StandinHost,
+    install,
+    zone_of,
+)
 from qualys_verify.standin.process import start_server, stop_server, wait_until_ready
 
 # Each command runs in its host's tree: the same path is another file on each host.
@@ -205,7 +214,12 @@ def _write_all(root: Path, members: tuple[Member, ...], delay: float, *, ticking
     _make_key(root / "client_key_rsa", "rsa")
     authorized = [(root / f"client_key_{kind}.pub").read_text() for kind in ("ed25519", "rsa")]
     (root / "authorized_keys").write_text("".join(authorized))
-    values = {"HOSTS": str(root / "hosts"), "ROOT": str(root), "USER": getpass.getuser(), "PORT": str(_free_port())}
+    values = {
+        "HOSTS": str(root / "hosts"),
+        "ROOT": str(root),
+        "USER": getpass.getuser(),
+        "PORT": str(_free_port()),
+    }
     for name in ("dispatch.sh", "sshd_config", "ssh_config"):
         (root / name).write_text(_filled(name, values), encoding="utf-8")
     listing = _listing()
@@ -233,7 +247,9 @@ def _install(root: Path, member: Member, delay: float, listing: str) -> None:
     _soil(root, member.blemish)
     enabled = "disabled" if member.blemish is Blemish.NOT_AT_BOOT else "enabled"
     if member.blemish is Blemish.NOT_AT_BOOT:
-        properties = properties.replace("=enabled\n", "=disabled\n", 1).replace("WantedBy=multi-user.target", "WantedBy=")
+        properties = properties.replace("=enabled\n", "=disabled\n", 1).replace(
+            "WantedBy=multi-user.target", "WantedBy="
+        )
     programs = {
         "systemctl": _filled(
             "systemctl.sh",
@@ -254,7 +270,9 @@ def _install(root: Path, member: Member, delay: float, listing: str) -> None:
     if member.trouble is Trouble.DROPS_IN_REQUEST:
         script = root / HOME / "bin/qualys-cloud-agent.sh"
         text = script.read_text(encoding="utf-8")
-        script.write_text(text.replace("echo 'Scan request submitted successfully'", _HANG_UP), encoding="utf-8")
+        script.write_text(
+            text.replace("echo 'Scan request submitted successfully'", _HANG_UP), encoding="utf-8"
+        )
     if at_the_door := _AT_THE_DOOR.get(member.trouble):
         (root / "door").write_text(at_the_door, encoding="ascii")
 
@@ -281,8 +299,12 @@ def _listing() -> str:
     """What `ps -eo pid,ppid,pidns,args` prints on a server: some kernel threads, some services, the agent."""
     space = "4026531836"
     rows = [f"      1       0 {space} /sbin/init"]
-    rows += [f"{number:7d}       2 {space} [kworker/{number % 8}:{number % 3}-events]" for number in range(2, 70)]
-    rows += [f"{number:7d}       1 {space} /usr/sbin/service-{number} --foreground" for number in range(400, 430)]
+    rows += [
+        f"{number:7d}       2 {space} [kworker/{number % 8}:{number % 3}-events]" for number in range(2, 70)
+    ]
+    rows += [
+        f"{number:7d}       1 {space} /usr/sbin/service-{number} --foreground" for number in range(400, 430)
+    ]
     rows.append(f"    712       1 {space} {SEEN_FROM / HOME}/bin/qualys-cloud-agent")
     return "    PID    PPID      PIDNS COMMAND\n" + "\n".join(rows)
 
@@ -325,16 +347,16 @@ def _write_client_files(root: Path, members: tuple[Member, ...], ports: Mapping[
         known = {Door.UNKNOWN_KEY: [], Door.CHANGED_KEY: other}.get(member.door, keys)
         lines += [f"{name} {key}" for key in known]
         lines += [f"@revoked {name} {key}" for key in keys if member.door is Door.REVOKED_KEY]
-        exceptions += _exception(root, member, ports)
+        exceptions += _exception(member, ports)
     (root / "known_hosts").write_text("\n".join(lines) + "\n", encoding="ascii")
     config = root / "ssh_config"
     config.write_text("".join(exceptions) + config.read_text(encoding="utf-8"), encoding="utf-8")
 
 
-def _exception(root: Path, member: Member, ports: Mapping[str, int]) -> list[str]:
+def _exception(member: Member, ports: Mapping[str, int]) -> list[str]:
     """What of the client's configuration is another for this host."""
     if member.door is Door.NO_LOGIN:
-        return [f'Host {member.address}\n    IdentityFile "{root}/other_key_ed25519"\n    IdentitiesOnly yes\n']
+        return [f"Host {member.address}\n    User nobody-here\n"]
     if member.door is Door.NAMELESS:
         return [f"Host {member.address}\n    HostName nowhere..invalid\n"]
     port = ports.get(member.door.name)

@@ -35,6 +35,8 @@ def descendants(pid: int) -> list[int]:
 def resident(pid: int) -> int:
     """Bytes of memory that a process holds now; 0 when it is gone."""
     try:
-        return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * os.sysconf(
+            "SC_PAGE_SIZE"
+        )
     except OSError:
         return 0

@@ -45,7 +45,10 @@ class Relay:
             with suppress(TimeoutError):
                 client, _ = self._listener.accept()
                 server = socket.create_connection(self._address)
-                for source, sink, count in ((client, server, self._count_sent), (server, client, self._count_received)):
+                for source, sink, count in (
+                    (client, server, self._count_sent),
+                    (server, client, self._count_received),
+                ):
                     thread = threading.Thread(target=_pass_on, args=(source, sink, count))
                     thread.start()
                     self._threads.append(thread)

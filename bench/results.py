@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 READ_ONLY = "read-only"
+PARTS = ("floors", "others", "waiting")
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,8 @@ class Part:
 
 def read(folder: Path) -> dict[str, Part]:
     """All parts that were measured, by name. Raises OSError or ValueError for what is none."""
-    found = (json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json")))
+    paths = (folder / f"{name}.json" for name in PARTS)
+    found = (json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists())
     return {
         raw["name"]: Part(
             name=raw["name"],
@@ -114,7 +116,9 @@ def ratio(
 ) -> Spread | None:
     """One side's figure divided by another's of the same round, for each round that has both."""
     tops = {s.round: of(s) for s in samples if s.side == above and s.hosts == hosts and s.kind == READ_ONLY}
-    bottoms = {s.round: of(s) for s in samples if s.side == below and s.hosts == hosts and s.kind == READ_ONLY}
+    bottoms = {
+        s.round: of(s) for s in samples if s.side == below and s.hosts == hosts and s.kind == READ_ONLY
+    }
     values = tuple(tops[number] / bottoms[number] for number in sorted(tops.keys() & bottoms.keys()))
     return Spread(values) if values else None
 

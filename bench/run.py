@@ -20,14 +20,15 @@ from bench.measure import Cost
 from bench.relay import Relay
 from bench.results import READ_ONLY, Machine, Part, Sample
 from bench.sides import BY_NAME, Side
-from bench.sides.ours import CHECKOUT, runbook
+from bench.sides.ours import CHECKOUT, executed_nowhere, runbook
+from qualys_verify.standin.install import Personality
 
 RESULTS = Path(__file__).with_name("results")
 Say = Callable[[str], None]
 _SCAN = 60.0  # seconds that the agent needs
 _LONG_SCAN = 120.0  # the same for the run whose polls are counted
 # The agent's two dialects are polled differently: `status` here, the log there.
-_DIALECTS = ("runbook", "vendor")
+_DIALECTS: tuple[Personality, ...] = ("runbook", "vendor")
 _PAUSE = 1.0  # seconds between two runs, in which the server's sessions end
 _WAITING_LIMIT = 900.0
 
@@ -49,7 +50,13 @@ FLOORS = ("ours", "asyncssh", "xargs")
 OTHERS = ("testinfra-shared", "ansible", "serverspec", "testinfra")
 # Chosen so that all of it ends in 25 minutes on two cores.
 PLANS: Mapping[str, tuple[Turn, ...]] = {
-    "floors": (Turn(FLOORS, 1, 5), Turn(FLOORS, 10, 5), Turn(FLOORS, 100, 5), Turn(FLOORS, 500, 2), Turn(FLOORS, 1000, 1)),
+    "floors": (
+        Turn(FLOORS, 1, 5),
+        Turn(FLOORS, 10, 5),
+        Turn(FLOORS, 100, 5),
+        Turn(FLOORS, 500, 2),
+        Turn(FLOORS, 1000, 1),
+    ),
     "others": (Turn(("ours", *OTHERS), 10, 1), Turn(("ours", *OTHERS), 100, 1)),
     "waiting": (Turn(("ours",), 10, 1), Turn(("ours",), 100, 1), Turn(("ours",), 1000, 1)),
 }
@@ -90,9 +97,15 @@ def _measure_side(side: Side, hosts: Hosts, count: int, number: int) -> tuple[Sa
         try:
             found = side.verdicts(members, folder)
         except (OSError, ValueError) as error:
-            raise MeasuringError(f"{side.title} on {count} hosts: {error}; it said: {_last_words(folder)}") from error
+            raise MeasuringError(
+                f"{side.title} on {count} hosts: {error}; it said: {_last_words(folder)}"
+            ) from error
         if found != expected(members):
-            wrong = {address: sorted(found[address] ^ true) for address, true in expected(members).items() if found[address] != true}
+            wrong = {
+                address: sorted(found[address] ^ true)
+                for address, true in expected(members).items()
+                if found[address] != true
+            }
             raise MeasuringError(f"{side.title} on {count} hosts does not find what is there: {wrong}")
         return _sample(side.name, hosts, members, cost, number), _readable(argv, hosts, folder)
 
@@ -148,7 +161,12 @@ def _last_words(folder: Path) -> str:
 
 def _readable(argv: Sequence[str], hosts: Hosts, folder: Path) -> str:
     """Without the places of this one run."""
-    places = {str(folder): "RUN", str(hosts.root): "HOSTS", f"{CHECKOUT}/": "", str(Path(sys.executable).parent) + "/": ""}
+    places = {
+        str(folder): "RUN",
+        str(hosts.root): "HOSTS",
+        f"{CHECKOUT}/": "",
+        str(Path(sys.executable).parent) + "/": "",
+    }
     text = shlex.join("FACTS" if word == facts_script() else word for word in argv)
     for place, name in places.items():
         text = text.replace(place, name)
@@ -167,7 +185,9 @@ def _told(sample: Sample) -> str:
 # --- runs that wait for the agent ------------------------------------------------------------------------
 
 
-def measure_waiting(plan: Sequence[Turn], say: Say, *, scan: float = _SCAN, long_scan: float = _LONG_SCAN) -> Part:
+def measure_waiting(
+    plan: Sequence[Turn], say: Say, *, scan: float = _SCAN, long_scan: float = _LONG_SCAN
+) -> Part:
     """Measure full runs in which the agent needs `scan` seconds, and what polling costs.
 
     The last but one size runs again with an agent that needs `long_scan`: what that costs more is polling. Then one
@@ -178,7 +198,9 @@ def measure_waiting(plan: Sequence[Turn], say: Say, *, scan: float = _SCAN, long
     commands: dict[str, str] = {}
     for seconds, turns in ((scan, plan), (long_scan, plan[-2:-1] or plan[-1:])):
         kind = f"waiting {seconds:g}"
-        with Hosts.start(numbered(max(turn.hosts for turn in turns), personalities=_DIALECTS), delay=seconds, ticking=True) as hosts:
+        with Hosts.start(
+            numbered(max(turn.hosts for turn in turns), personalities=_DIALECTS), delay=seconds, ticking=True
+        ) as hosts:
             for turn in turns:
                 for number in range(turn.rounds):
                     sample, commands["ours"] = _measure_waiting(hosts, turn.hosts, number)
@@ -199,6 +221,8 @@ def _measure_waiting(hosts: Hosts, count: int, number: int) -> tuple[Sample, str
         wrong = {address: types for address, types in asked.items() if types != ["pc", "vm"]}
         if wrong:
             raise MeasuringError(f"not every agent was asked once: {wrong}; it said: {_last_words(folder)}")
+        if idle := executed_nowhere(folder / "reports/latest", members):
+            raise MeasuringError(f"not seen as executed: {idle}; it said: {_last_words(folder)}")
         return _sample("ours", hosts, members, cost, number), _readable(argv, hosts, folder)
 
 
@@ -219,7 +243,9 @@ def _traffic(hosts: Hosts) -> Iterator[Sample]:
 def describe_machine() -> Machine:
     """This one, now."""
     release = dict(
-        line.split("=", 1) for line in Path("/etc/os-release").read_text(encoding="utf-8").splitlines() if "=" in line
+        line.split("=", 1)
+        for line in Path("/etc/os-release").read_text(encoding="utf-8").splitlines()
+        if "=" in line
     )
     return Machine(
         when=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 from ansible.plugins.callback import CallbackBase
 
@@ -17,16 +18,18 @@ class CallbackModule(CallbackBase):
     def __init__(self):
         """The file is named by the environment."""
         super().__init__()
-        self._file = open(os.environ["BENCH_RESULTS"], "a", encoding="utf-8")
+        self._file = Path(os.environ["BENCH_RESULTS"]).open("a", encoding="utf-8")  # noqa: SIM115  # for the whole play
 
     def v2_runner_on_ok(self, result):
         """It holds."""
-        self._write(result, True)
+        self._write(result, holds=True)
 
-    def v2_runner_on_failed(self, result, ignore_errors=False):
+    def v2_runner_on_failed(self, result, ignore_errors=False):  # noqa: ARG002, FBT002  # as Ansible has it
         """It does not; what failed for another reason than the pattern prints no status."""
-        self._write(result, False)
+        self._write(result, holds=False)
 
-    def _write(self, result, holds):
-        self._file.write(json.dumps([result._host.get_name(), result._task.get_name().split(" : ")[-1], holds]) + "\n")
+    def _write(self, result, *, holds):
+        self._file.write(
+            json.dumps([result._host.get_name(), result._task.get_name().split(" : ")[-1], holds]) + "\n"
+        )
         self._file.flush()

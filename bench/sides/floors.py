@@ -13,7 +13,9 @@ class _Floor(Side):
     def verdicts(self, members: Sequence[Member], folder: Path) -> Verdicts:
         """A file for each host holds what it printed."""
         return {
-            member.address: read_facts((folder / member.address).read_text(encoding="utf-8", errors="replace"))
+            member.address: read_facts(
+                (folder / member.address).read_text(encoding="utf-8", errors="replace")
+            )
             for member in members
         }
 

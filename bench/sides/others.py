@@ -40,7 +40,16 @@ class Testinfra(Side):
         shared = f"Host *\n    ControlPath {folder}/%C\n" if self.shared else ""
         config.write_text(hosts.ssh_config.read_text(encoding="utf-8") + shared, encoding="utf-8")
         return [
-            *(sys.executable, "-m", "pytest", "-q", "--tb=no", "-p", "no:cacheprovider", f"--rootdir={folder}"),
+            *(
+                sys.executable,
+                "-m",
+                "pytest",
+                "-q",
+                "--tb=no",
+                "-p",
+                "no:cacheprovider",
+                f"--rootdir={folder}",
+            ),
             *(["-n", str(self.workers)] if self.workers else []),
             *(f"--ssh-config={config}", f"--junitxml={folder}/junit.xml"),
             f"--hosts={','.join(f'ssh://{member.address}' for member in members)}",
@@ -84,8 +93,12 @@ class Ansible(Side):
         """Settings go into an ansible.cfg of the folder's own."""
         plugins = folder / "callback_plugins"
         plugins.mkdir()
-        (plugins / "bench.py").write_text((_FILES / "ansible_callback.py").read_text(encoding="utf-8"), encoding="utf-8")
-        (folder / "hosts.ini").write_text("".join(f"{member.address}\n" for member in members), encoding="ascii")
+        (plugins / "bench.py").write_text(
+            (_FILES / "ansible_callback.py").read_text(encoding="utf-8"), encoding="utf-8"
+        )
+        (folder / "hosts.ini").write_text(
+            "".join(f"{member.address}\n" for member in members), encoding="ascii"
+        )
         tasks = [
             {
                 "name": check.name,
@@ -101,7 +114,7 @@ class Ansible(Side):
         (folder / "play.yml").write_text(json.dumps(play, indent=1), encoding="utf-8")
         (folder / "ansible.cfg").write_text(
             f"[defaults]\nforks=50\nretry_files_enabled=False\ncallback_plugins={plugins}\ncallbacks_enabled=bench\n"
-            f"interpreter_python=/usr/bin/python3\nlocal_tmp={folder}/tmp\n"
+            f"interpreter_python=/usr/bin/python3\nlocal_tmp={folder}/local\n"
             f"[ssh_connection]\npipelining=True\ncontrol_path_dir={folder}/cp\n"
             f"ssh_args=-F {hosts.ssh_config} -o ControlMaster=auto -o ControlPersist=60s\n",
             encoding="utf-8",
@@ -131,14 +144,20 @@ class Serverspec(Side):
 
     def versions(self) -> str:
         """Of Ruby and its packages, as Debian has them."""
-        listed = says("ruby", "-e", "%w[serverspec specinfra net-ssh].each { |n| print n, ' ', Gem.loaded_specs[n]&.version || Gem::Specification.find_by_name(n).version, ', ' }")
+        listed = says(
+            "ruby",
+            "-e",
+            "%w[serverspec specinfra net-ssh].each { |n| print n, ' ', Gem.loaded_specs[n]&.version || Gem::Specification.find_by_name(n).version, ', ' }",
+        )
         return f"{listed}{says('rspec', '--version').strip()}, {says('ruby', '--version')}"
 
     def command(self, hosts: Hosts, members: Sequence[Member], folder: Path) -> list[str]:  # noqa: ARG002  # the inventory names them
         """Serverspec's client knows no Ed25519 without further packages: it gets the other keys."""
         checks = json.dumps([[check.name, check.command, check.expected] for check in CHECKS])
         (folder / "checks.json").write_text(checks, encoding="utf-8")
-        (folder / "agent_spec.rb").write_text((_FILES / "agent_spec.rb").read_text(encoding="utf-8"), encoding="utf-8")
+        (folder / "agent_spec.rb").write_text(
+            (_FILES / "agent_spec.rb").read_text(encoding="utf-8"), encoding="utf-8"
+        )
         config = hosts.ssh_config.read_text(encoding="utf-8").replace("client_key_ed25519", "client_key_rsa")
         config = config.replace("    IdentityAgent none\n", "")  # which it takes for a mistake
         (folder / "ssh_config").write_text(config, encoding="utf-8")

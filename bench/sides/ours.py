@@ -12,6 +12,7 @@ from bench.sides.base import Side, packages, says
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 _NAMES = {check.test: check.name for check in CHECKS}
+_EXECUTED = ("test_vulnerability_scan_was_executed", "test_policy_evaluation_was_executed")
 
 
 class Ours(Side):
@@ -24,7 +25,9 @@ class Ours(Side):
     def versions(self) -> str:
         """Of what does the work."""
         commit = says("git", "-C", str(CHECKOUT), "describe", "--always", "--dirty")
-        return f"{packages('qualys-verify')} ({commit}), {packages('pytest', 'asyncssh')}, {says('ssh', '-V')}"
+        return (
+            f"{packages('qualys-verify')} ({commit}), {packages('pytest', 'asyncssh')}, {says('ssh', '-V')}"
+        )
 
     def command(self, hosts: Hosts, members: Sequence[Member], folder: Path) -> list[str]:  # noqa: ARG002  # the inventory names them
         """As a user calls it; only the agent's places are not the usual ones."""
@@ -32,22 +35,34 @@ class Ours(Side):
 
     def verdicts(self, members: Sequence[Member], folder: Path) -> Verdicts:
         """By the table that it leaves."""
-        found: dict[str, dict[str, str]] = defaultdict(dict)
-        with (folder / "reports/latest/results.csv").open(encoding="utf-8-sig", newline="") as table:
-            for row in csv.DictReader(table):
-                test = row["check"].rpartition("::")[2]
-                if test in _NAMES:
-                    found[row["host"].rpartition("/")[2]][_NAMES[test]] = row["verdict"]
+        table, found = read_table(folder / "reports/latest"), {}
         for member in members:
-            verdicts = found[member.address]
-            if set(verdicts) != set(_NAMES.values()) or set(verdicts.values()) - {"compliant", "non-compliant"}:
+            verdicts = {name: table.get(member.address, {}).get(test, "") for test, name in _NAMES.items()}
+            if set(verdicts.values()) - {"compliant", "non-compliant"}:
                 raise ValueError(f"{member.address} has no verdict for every check: {verdicts}")
-        return {
-            member.address: frozenset(
-                name for name, verdict in found[member.address].items() if verdict == "non-compliant"
+            found[member.address] = frozenset(
+                name for name, word in verdicts.items() if word == "non-compliant"
             )
-            for member in members
-        }
+        return found
+
+
+def read_table(report: Path) -> dict[str, dict[str, str]]:
+    """The verdicts that a run has left, by address and test."""
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    with (report / "results.csv").open(encoding="utf-8-sig", newline="") as table:
+        for row in csv.DictReader(table):
+            found[row["host"].rpartition("/")[2]][row["check"].rpartition("::")[2]] = row["verdict"]
+    return found
+
+
+def executed_nowhere(report: Path, members: Sequence[Member]) -> list[str]:
+    """The hosts of which a full run does not say that both requests were carried out."""
+    table = read_table(report)
+    return [
+        member.address
+        for member in members
+        if {table.get(member.address, {}).get(test) for test in _EXECUTED} != {"compliant"}
+    ]
 
 
 def runbook(hosts: Hosts, folder: Path) -> list[str]:
@@ -55,5 +70,11 @@ def runbook(hosts: Hosts, folder: Path) -> list[str]:
     return [
         *(sys.executable, "-m", "pytest", f"--hosts=@{hosts.inventory}", f"--ssh-config={hosts.ssh_config}"),
         *(f"--agent-home={AGENT_HOME}", f"--agent-config={AGENT_CONFIG}"),
-        *(f"--report-dir={folder}/reports", "-o", f"cache_dir={folder}/cache", "-q", str(CHECKOUT / "tests_agent")),
+        *(
+            f"--report-dir={folder}/reports",
+            "-o",
+            f"cache_dir={folder}/cache",
+            "-q",
+            str(CHECKOUT / "tests_agent"),
+        ),
     ]
