@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,7 +22,6 @@ from bench.run import RESULTS
 from bench.sides.ours import CHECKOUT, read_table, runbook
 from bench.soaked import After, Soaked
 from qualys_verify.standin.faults.base import Door
-from qualys_verify.standin.install import Personality
 
 # Every way to fail: a door that is not open, or trouble behind one that is.
 WAYS: tuple[Door | Trouble, ...] = (
@@ -60,10 +60,9 @@ def fleet(count: int, seed: int) -> tuple[Member, ...]:
 
 def _member(number: int, way: Door | Trouble) -> Member:
     # The drop in the request is written into the script of the runbook's dialect.
-    personality: Personality = "vendor" if number % 2 and way is not Trouble.DROPS_IN_REQUEST else "runbook"
-    if isinstance(way, Door):
-        return Member(number, personality, door=way)
-    return Member(number, personality, trouble=way)
+    speaks_vendor = number % 2 == 1 and way is not Trouble.DROPS_IN_REQUEST
+    usual = Member(number, "vendor" if speaks_vendor else "runbook")
+    return replace(usual, door=way) if isinstance(way, Door) else replace(usual, trouble=way)
 
 
 def way_of(member: Member) -> str:
