@@ -24,10 +24,22 @@ def test_no_plot_is_left_from_other_results():
 
 def test_a_page_with_everything_in_it():
     samples = [sample("testinfra", 100, 300.0), sample("ours", 100, 3.0)]
-    others = Part("others", MACHINE, {"testinfra": "1.2.3"}, {"testinfra": "pytest --hosts=…"}, ("Serverspec: rspec is missing",), tuple(samples))
+    others = Part(
+        "others",
+        MACHINE,
+        {"testinfra": "1.2.3"},
+        {"testinfra": "pytest --hosts=…"},
+        ("Serverspec: rspec is missing",),
+        tuple(samples),
+    )
     made = page.render({**parts(), "others": others}, Soaked("now", 10, {"refused": 3}, "pytest", (RUN,)))
     text = made["performance.md"]
-    assert set(made) == {"performance.md", "performance-wall.svg", "performance-cpu.svg", "performance-waiting.svg"}
+    assert set(made) == {
+        "performance.md",
+        "performance-wall.svg",
+        "performance-cpu.svg",
+        "performance-waiting.svg",
+    }
     assert not re.search(r"@[A-Z]+@", text)
     assert "| wall, plain pytest-testinfra against ours, 100 hosts | ≥ 50 × | 100 × | ✔ held |" in text
     assert "✘ **missed**" not in text

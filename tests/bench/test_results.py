@@ -34,11 +34,22 @@ def floors(hosts=(10, 100, 500, 1000), factor=1.2):
 
 def waiting(beyond=lambda hosts: 10 + hosts / 50, poll=0.03):
     short = [
-        sample("ours", hosts, 60 + beyond(hosts), kind=SCAN, cpu=1.0 + hosts / 50, peak=(50 * MIB + hosts * 100_000))
+        sample(
+            "ours",
+            hosts,
+            60 + beyond(hosts),
+            kind=SCAN,
+            cpu=1.0 + hosts / 50,
+            peak=(50 * MIB + hosts * 100_000),
+        )
         for hosts in (10, 100, 1000)
     ]
     long = replace(short[1], kind=LONG_SCAN, cpu=short[1].cpu + 100 * poll)
-    return [*short, long, replace(short[0], side="relay", hosts=1, kind="bytes waiting", sent=20_000, received=90_000)]
+    return [
+        *short,
+        long,
+        replace(short[0], side="relay", hosts=1, kind="bytes waiting", sent=20_000, received=90_000),
+    ]
 
 
 def parts(samples=None, others=(), waits=None):
@@ -111,7 +122,10 @@ def test_bars_that_are_held():
     [
         ({"samples": floors(factor=1.6)}, ("wall", "floor", "100 hosts")),
         ({"samples": [replace(item, cpu=20.0) for item in floors()]}, ("CPU", "xargs", "500")),
-        ({"others": [sample("ours", 100, 3.0), sample("testinfra", 100, 140.0)]}, ("plain pytest-testinfra",)),
+        (
+            {"others": [sample("ours", 100, 3.0), sample("testinfra", 100, 140.0)]},
+            ("plain pytest-testinfra",),
+        ),
         ({"others": [sample("ours", 100, 3.0), sample("serverspec", 100, 14.0)]}, ("the best of",)),
         ({"waits": waiting(beyond=lambda hosts: hosts / 20)}, ("wall − 60 s",)),
         ({"waits": [replace(item, peak=251 * MIB) for item in waiting()]}, ("memory",)),
@@ -140,7 +154,9 @@ def test_polls_are_what_a_longer_wait_costs_more():
 
 # --- a hundred thousand ------------------------------------------------------------------------------------
 
-MEASURED = Measured(cpu=0.01, poll_cpu=0.03, start=1.0, memory=100_000, memory_start=50 * MIB, sent=20_000, received=80_000)
+MEASURED = Measured(
+    cpu=0.01, poll_cpu=0.03, start=1.0, memory=100_000, memory_start=50 * MIB, sent=20_000, received=80_000
+)
 NEAR = Network("near", 0.001, 10, 0.1)
 FAR = Network("far", 0.5, 10, 0.1)
 ASSUMED = Assumptions(scan=60, at_once=100, headroom=0.5, per_process=1000, cores=4)
