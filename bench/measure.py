@@ -43,7 +43,11 @@ def measure(argv: list[str], limit: float) -> Cost:
     adopt()
     started, clock = time.time(), time.monotonic()
     process = subprocess.Popen(argv)
-    peak_tree = _watch(process, clock + limit)
+    try:
+        peak_tree = _watch(process, clock + limit)
+    except BaseException:  # told to end: nothing of the command stays
+        _reap(descendants(os.getpid()))
+        raise
     wall = time.monotonic() - clock
     _, status, usage = os.wait4(process.pid, 0)
     cpu, peak = usage.ru_utime + usage.ru_stime, usage.ru_maxrss
@@ -98,6 +102,7 @@ def _signal(pids: list[int], which: signal.Signals) -> None:
 
 def main() -> int:
     """Measure, write the result, and end as the command did."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     target, limit, _, *argv = sys.argv[1:]
     cost = measure(argv, float(limit))
     Path(target).write_text(json.dumps(asdict(cost)), encoding="utf-8")

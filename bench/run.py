@@ -128,15 +128,22 @@ def _run(argv: list[str], limit: float, folder: Path) -> Cost:
     target = folder / "cost.json"
     time.sleep(_PAUSE)
     with (folder / "output.txt").open("wb") as output:
-        subprocess.run(
+        measuring = subprocess.Popen(
             [sys.executable, "-m", "bench.measure", str(target), str(limit), "--", *argv],
             cwd=CHECKOUT,
             env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            check=True,
+            start_new_session=True,  # Ctrl-C comes to it from here, so that it can end what it has started
         )
+        try:
+            status = measuring.wait()
+        finally:
+            measuring.terminate()
+            measuring.wait()
+    if status != 0:
+        raise MeasuringError(f"`{argv[0]} …` could not be measured: {_last_words(folder)}")
     return Cost(**json.loads(target.read_text(encoding="utf-8")))
 
 

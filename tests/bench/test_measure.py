@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 
 import pytest
 
@@ -82,6 +83,34 @@ def test_a_command_that_takes_too_long_is_ended(cost):
     found = cost("import time; time.sleep(600)", limit=1)
     assert found["status"] < 0
     assert found["wall"] < 10
+
+
+def test_nothing_stays_of_a_measurement_that_is_told_to_end(tmp_path):
+    mark = tmp_path / "pid"
+    program = f"import os, time; open({str(mark)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
+    measuring = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "bench.measure",
+            str(tmp_path / "cost.json"),
+            "60",
+            "--",
+            sys.executable,
+            "-c",
+            program,
+        ],
+        cwd=CHECKOUT,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    with measuring:
+        while not mark.exists() or not mark.read_text():
+            time.sleep(0.05)
+        measuring.terminate()
+        measuring.wait(20)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(mark.read_text()), 0)
 
 
 def test_a_status_is_passed_on(cost):
