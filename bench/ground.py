@@ -49,6 +49,7 @@ async def _serve(directory: Path, ended: asyncio.Event) -> None:
         ),
         stdin=asyncio.subprocess.DEVNULL,
     )
+    (directory / "sshd.pid").write_text(f"{server.pid}\n", encoding="ascii")
     try:
         await _until_it_listens(server, told["port"])
         async with broken_doors(told["port"]) as ports:

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from bench.processes import cpu_so_far
 from qualys_verify.standin import history, shims
 from qualys_verify.standin.faults.base import Door
 from qualys_verify.standin.install import (
@@ -181,6 +182,10 @@ class Hosts:
         if not times:
             raise HostsError("no host was spoken to")
         return min(times), max(times)
+
+    def cpu(self) -> float:
+        """Seconds of CPU that the server, its sessions and their commands have taken, as far as they have ended."""
+        return cpu_so_far(int((self.root / "sshd.pid").read_text(encoding="ascii")))
 
     def requests(self, member: Member) -> tuple[str, ...]:
         """The types of the requests that its agent has taken, in order."""

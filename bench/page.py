@@ -26,6 +26,7 @@ def render(parts: Mapping[str, Part], soak: Soaked | None) -> dict[str, str]:
         "BARS": "\n".join(_bars(parts)),
         "WALL": "\n".join(_table(parts, bars.wall, _seconds)),
         "CPU": "\n".join(_table(parts, bars.cpu, _seconds)),
+        "SERVER": "\n".join(_table(parts, lambda sample: sample.server, _seconds)),
         "MEMORY": "\n".join(_table(parts, lambda sample: sample.peak / _MIB, lambda value: f"{value:.0f}")),
         "FIRST": "\n".join(_table(parts, lambda sample: sample.first, _seconds)),
         "WAITING": "\n".join(_waiting(parts)),

@@ -15,7 +15,7 @@ class Sample:
     """One run of one side on so many hosts; `kind` is `read-only` or `waiting N`, the agent's seconds for a scan.
 
     Seconds and bytes as in `measure.Cost`; `first` and `last` are how long after the start the first command came
-    to the first and to the last host, by the server's side. Runs of one `round` belong together. `sent` and `received`
+    to the first and to the last host, by the server's side. `server` is the CPU of that side: SSH server, sessions, commands. Runs of one `round` belong together. `sent` and `received`
     are bytes by SSH, where they were counted (0: they were not).
     """
 
@@ -28,6 +28,7 @@ class Sample:
     peak_tree: int
     first: float
     last: float
+    server: float = 0.0
     kind: str = READ_ONLY
     sent: int = 0
     received: int = 0

@@ -93,7 +93,7 @@ def _measure_side(side: Side, hosts: Hosts, count: int, number: int) -> tuple[Sa
     members = hosts.select(count)
     with _folder(hosts) as folder:
         argv = side.command(hosts, members, folder)
-        cost = _run(argv, side.limit, folder)
+        ran = _run(argv, side.limit, folder, hosts)
         try:
             found = side.verdicts(members, folder)
         except (OSError, ValueError) as error:
@@ -107,7 +107,7 @@ def _measure_side(side: Side, hosts: Hosts, count: int, number: int) -> tuple[Sa
                 if found[address] != true
             }
             raise MeasuringError(f"{side.title} on {count} hosts does not find what is there: {wrong}")
-        return _sample(side.name, hosts, members, cost, number), _readable(argv, hosts, folder)
+        return _sample(side.name, hosts, members, ran, number), _readable(argv, hosts, folder)
 
 
 class _folder:  # noqa: N801  # used like a function
@@ -123,10 +123,19 @@ class _folder:  # noqa: N801  # used like a function
         shutil.rmtree(self._path, ignore_errors=True)
 
 
-def _run(argv: list[str], limit: float, folder: Path) -> Cost:
+@dataclass(frozen=True)
+class _Ran:
+    """What a run cost here, and the CPU of the hosts' side."""
+
+    cost: Cost
+    server: float
+
+
+def _run(argv: list[str], limit: float, folder: Path, hosts: Hosts) -> _Ran:
     """Run a command under `bench.measure`, which starts and ends with it."""
     target = folder / "cost.json"
     time.sleep(_PAUSE)
+    before = hosts.cpu()
     with (folder / "output.txt").open("wb") as output:
         measuring = subprocess.Popen(
             [sys.executable, "-m", "bench.measure", str(target), str(limit), "--", *argv],
@@ -144,10 +153,12 @@ def _run(argv: list[str], limit: float, folder: Path) -> Cost:
             measuring.wait()
     if status != 0:
         raise MeasuringError(f"`{argv[0]} …` could not be measured: {_last_words(folder)}")
-    return Cost(**json.loads(target.read_text(encoding="utf-8")))
+    time.sleep(_PAUSE)
+    return _Ran(Cost(**json.loads(target.read_text(encoding="utf-8"))), hosts.cpu() - before)
 
 
-def _sample(side: str, hosts: Hosts, members: Sequence[Member], cost: Cost, number: int) -> Sample:
+def _sample(side: str, hosts: Hosts, members: Sequence[Member], ran: _Ran, number: int) -> Sample:
+    cost = ran.cost
     first, last = hosts.first_contact(members)
     return Sample(
         side=side,
@@ -159,6 +170,7 @@ def _sample(side: str, hosts: Hosts, members: Sequence[Member], cost: Cost, numb
         peak_tree=cost.peak_tree,
         first=round(first - cost.started, 3),
         last=round(last - cost.started, 3),
+        server=round(ran.server, 2),
     )
 
 
@@ -184,7 +196,7 @@ def _readable(argv: Sequence[str], hosts: Hosts, folder: Path) -> str:
 def _told(sample: Sample) -> str:
     """A line for whoever waits."""
     return (
-        f"{sample.kind:12} {sample.hosts:5} hosts  {sample.side:17} {sample.wall:8.2f} s  CPU {sample.cpu:7.2f} s  "
+        f"{sample.kind:12} {sample.hosts:5} hosts  {sample.side:17} {sample.wall:8.2f} s  CPU {sample.cpu:7.2f} s  (server {sample.server:.1f} s)  "
         f"{sample.peak >> 20:4} MiB  first command after {sample.first:.2f} s"
     )
 
@@ -223,14 +235,14 @@ def _measure_waiting(hosts: Hosts, count: int, number: int) -> tuple[Sample, str
     members = hosts.select(count)
     with _folder(hosts) as folder:
         argv = runbook(hosts, folder)
-        cost = _run(argv, _WAITING_LIMIT, folder)
+        ran = _run(argv, _WAITING_LIMIT, folder, hosts)
         asked = {member.address: sorted(hosts.requests(member)) for member in members}
         wrong = {address: types for address, types in asked.items() if types != ["pc", "vm"]}
         if wrong:
             raise MeasuringError(f"not every agent was asked once: {wrong}; it said: {_last_words(folder)}")
         if idle := executed_nowhere(folder / "reports/latest", members):
             raise MeasuringError(f"not seen as executed: {idle}; it said: {_last_words(folder)}")
-        return _sample("ours", hosts, members, cost, number), _readable(argv, hosts, folder)
+        return _sample("ours", hosts, members, ran, number), _readable(argv, hosts, folder)
 
 
 def _traffic(hosts: Hosts) -> Iterator[Sample]:
@@ -239,8 +251,8 @@ def _traffic(hosts: Hosts) -> Iterator[Sample]:
         members = hosts.select(1)
         with _folder(hosts) as folder, Relay(hosts, members[0]) as relay:
             argv = [relay.through(word) for word in runbook(hosts, folder)]
-            cost = _run([*argv, *arguments], _WAITING_LIMIT, folder)
-            sample = _sample("relay", hosts, members, cost, 0)
+            ran = _run([*argv, *arguments], _WAITING_LIMIT, folder, hosts)
+            sample = _sample("relay", hosts, members, ran, 0)
             yield replace(sample, kind=f"bytes {kind}", sent=relay.sent, received=relay.received)
 
 
