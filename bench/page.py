@@ -44,7 +44,8 @@ def render(parts: Mapping[str, Part], soak: Soaked | None) -> dict[str, str]:
     }
     text = _TEXT.read_text(encoding="utf-8")
     for name, value in values.items():
-        text = text.replace(f"@{name}@", value or "Nothing was measured yet.")
+        nothing = "" if name == "SKIPPED" else "Nothing was measured yet."
+        text = text.replace(f"@{name}@", value or nothing)
     return {PAGE.name: text, **pictures}
 
 

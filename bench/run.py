@@ -51,9 +51,9 @@ OTHERS = ("testinfra-shared", "ansible", "serverspec", "testinfra")
 # Chosen so that all of it ends in 25 minutes on two cores.
 PLANS: Mapping[str, tuple[Turn, ...]] = {
     "floors": (
-        Turn(FLOORS, 1, 5),
-        Turn(FLOORS, 10, 5),
-        Turn(FLOORS, 100, 5),
+        Turn(FLOORS, 1, 3),
+        Turn(FLOORS, 10, 3),
+        Turn(FLOORS, 100, 4),
         Turn(FLOORS, 500, 2),
         Turn(FLOORS, 1000, 1),
     ),
