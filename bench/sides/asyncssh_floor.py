@@ -7,7 +7,7 @@ from pathlib import Path
 
 import asyncssh
 
-_AT_ONCE = 64  # the best of 16, 32, 64, 128 and 256 on two cores
+_AT_ONCE = 64  # 16 and 32 took a tenth longer, a hundred as long: tried with 100 hosts on two cores
 
 
 async def _all(root: Path, folder: Path) -> None:
