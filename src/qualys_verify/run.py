@@ -29,10 +29,11 @@ from qualys_verify.transport import SshSettings, Transport, connect, disconnect
 from qualys_verify.verdict import Finding
 
 if TYPE_CHECKING:
+    from qualys_verify.ssh.client import SshClient
     from qualys_verify.standin.bottlerocket import ClusterDemo
     from qualys_verify.standin.demo import Demo
 
-NO_DEMO = "the demo needs asyncssh and aiohttp: install it with `pip install 'qualys-verify[demo]'` (in a checkout: `pip install -e '.[demo]'`)"
+NO_DEMO = "the demo needs aiohttp: install it with `pip install 'qualys-verify[demo]'` (in a checkout: `pip install -e '.[demo]'`)"
 # How long a demo's stand-in scans take when nothing is said, in seconds.
 DEMO_DELAY = 2.0
 _LONG = 60
@@ -106,18 +107,29 @@ class Run:
                 raise DeadlineOver(f"the run's time of {self.settings.deadline:g} s (--deadline) is over")
 
         directory = _short_directory()
-        self._ssh = replace(self._ssh, control_directory=directory)
+        client = self._ssh_client(plans)
+        self._ssh = replace(self._ssh, control_directory=directory, client=client)
         try:
             self._start_demo(plans)
             self.fleet.observe(plans, self._open, self._close, in_time, journal)
         finally:
             for way in list(self._ways.values()):
                 way.close()
+            if client is not None:
+                client.close()
             for number in range(len(self.targets)):  # also those whose observer a second Ctrl-C cut short
                 with suppress(OSError):
                     disconnect(self._ssh, number)
             self._stop_demo()
             shutil.rmtree(directory, ignore_errors=True)
+
+    def _ssh_client(self, plans: Mapping[Target, Sequence[Observation]]) -> "SshClient | None":
+        """SSH in this process, where it is spoken at all and not left to OpenSSH."""
+        if not self.settings.ssh_in_process or not any(item.scheme in {"ssh", "demo"} for item in plans):
+            return None
+        from qualys_verify.ssh.client import SshClient  # noqa: PLC0415  # with asyncssh, which takes its time
+
+        return SshClient(self.settings.at_once, self._deadline)
 
     def _open(self, target: Target) -> Host:
         settings, place = self.settings, target
@@ -196,7 +208,7 @@ def _short_directory() -> Path:
 
 def _demo_clusters(spec: DemoSpec, deadline: Deadline) -> "ClusterDemo | None":
     """The demo's clusters, which run already, because their hosts are found as those of any cluster are."""
-    if find_spec("aiohttp") is None or find_spec("asyncssh") is None:
+    if find_spec("aiohttp") is None:
         raise TargetError(NO_DEMO)
     from qualys_verify.standin.bottlerocket import ClusterDemo, plan_clusters  # noqa: PLC0415  # only the demo needs it
     from qualys_verify.standin.process import DemoError  # noqa: PLC0415  # the same
@@ -211,8 +223,6 @@ def _demo_clusters(spec: DemoSpec, deadline: Deadline) -> "ClusterDemo | None":
 def _demo_targets(spec: DemoSpec) -> tuple[Target, ...]:
     from qualys_verify.standin.demo import plan  # noqa: PLC0415  # only the demo needs it
 
-    if find_spec("asyncssh") is None:
-        raise TargetError(NO_DEMO)
     if shutil.which("ssh") is None:
         raise TargetError("the demo needs the ssh command: install the OpenSSH client")
     try:

@@ -1,5 +1,6 @@
 """The options of a run: declared once for the command line, `pytest.ini` and `--help`, and read into values."""
 
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -47,6 +48,7 @@ class Settings:
     ssh_identity_file: Path | None
     sudo: bool
     sudo_user: str | None
+    ssh_in_process: bool
     at_once: int
     report_dir: Path | None
     evidence: "EvidenceSettings"
@@ -109,6 +111,12 @@ def _dialect(text: str) -> Dialect | None:
         raise ValueError("is one of auto, runbook, vendor") from None
 
 
+def _ssh_client(text: str) -> str:
+    if text not in {"auto", "openssh"}:
+        raise ValueError("is auto or openssh")
+    return text
+
+
 def _scan_types(text: str) -> tuple[ScanType, ...]:
     names = [name.strip().lower() for name in text.split(",")]
     known = [item.value for item in ScanType]
@@ -141,6 +149,10 @@ def _count(text: str) -> int:
     if not re.fullmatch(r"\d{1,5}", text) or int(text) < 1:
         raise ValueError("is a whole number from 1 on")
     return int(text)
+
+
+def _at_once(text: str) -> int:
+    return _count(text) if text else min(256, 32 * (os.cpu_count() or 1))
 
 
 def _kube_name(text: str) -> str:
@@ -298,7 +310,21 @@ OPTIONS = (
         "the agent's log on the target (default: from its configuration)",
         _PATH,
     ),
-    Option("at-once", _count, "32", "how many hosts to speak to at the same time (default: 32)", "N"),
+    Option(
+        "ssh-client",
+        _ssh_client,
+        "auto",
+        "how ssh:// is spoken: auto (in this process, and by OpenSSH for a host whose configuration needs that) or openssh "
+        "(default: auto)",
+        "auto|openssh",
+    ),
+    Option(
+        "at-once",
+        _at_once,
+        "",
+        "how many hosts to speak to at the same time (default: 32 for each processor of this machine, at most 256)",
+        "N",
+    ),
     Option(
         "kube-namespace",
         _kube_name,
@@ -444,6 +470,7 @@ def read_settings(config: "pytest.Config") -> Settings:
         ssh_identity_file=_readable(config, "ssh_identity_file", "--ssh-identity-file"),
         sudo=bool(config.getoption("sudo")),
         sudo_user=config.getoption("sudo_user"),
+        ssh_in_process=_value(config, "ssh-client") == "auto",
         at_once=_value(config, "at-once"),
         report_dir=_value(config, "report-dir"),
         evidence=_evidence_settings(config),
