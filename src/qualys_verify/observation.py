@@ -10,6 +10,7 @@ finished value, or raises what kept it from being seen.
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -81,10 +82,11 @@ def _declare(look: Callable[..., Any], *, is_trigger: bool) -> Callable[..., Any
     needs = tuple(item.name for item in parameters if item.default is item.empty)
     uses = tuple(item.name for item in parameters if item.default is not item.empty)
     name = look.__name__
+    _plan.cache_clear()
     _DECLARED[name] = Observation(name, needs, uses, look, is_trigger)
 
-    def fixture(request: pytest.FixtureRequest, target: Target, **_needs: object) -> object:
-        sighting = request.config.stash[FLEET].sighting(target, name)
+    def fixture(target: Target, sightings: Sightings) -> object:
+        sighting = sightings.sighting(target, name)
         if isinstance(sighting.reason, NotApplicable):
             pytest.skip(str(sighting.reason))
         if sighting.reason is not None:
@@ -92,11 +94,8 @@ def _declare(look: Callable[..., Any], *, is_trigger: bool) -> Callable[..., Any
         return sighting.value
 
     fixture.__name__, fixture.__doc__, fixture.__module__ = name, look.__doc__, look.__module__
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    fixture.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # pytest reads the needs from it
-        [inspect.Parameter(parameter, kind) for parameter in ("request", "target", *needs)],
-    )
-    return pytest.fixture(fixture)
+    # Set up once for all tests of a host, without what it needs: the fleet has gone through that already.
+    return pytest.fixture(fixture, scope="session")
 
 
 def plan(asked: Iterable[str]) -> tuple[Observation, ...]:
@@ -105,6 +104,11 @@ def plan(asked: Iterable[str]) -> tuple[Observation, ...]:
     Other fixture names are passed over. Among observations that do not depend on each other the order of
     declaration decides, which is the order of the runbook's steps.
     """
+    return _plan(frozenset(asked))
+
+
+@lru_cache  # all hosts are asked for the same few
+def _plan(asked: frozenset[str]) -> tuple[Observation, ...]:
     wanted = _closure(name for name in asked if name in _DECLARED)
     ordered: dict[str, Observation] = {}
 
