@@ -5,7 +5,6 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cached_property
 from hashlib import sha256
 from pathlib import PurePosixPath
 from threading import Lock
@@ -16,6 +15,7 @@ from qualys_verify.agent.commands import beginning
 from qualys_verify.agent.container import Container
 from qualys_verify.agent.layout import Layout
 from qualys_verify.identity import CLOCK, PROBES, Identity, read_identity
+from qualys_verify.once import once
 from qualys_verify.reasons import Denied, Inconclusive, NotApplicable, TimedOut, Unreachable
 from qualys_verify.settings import Settings
 from qualys_verify.targets import Target
@@ -165,7 +165,7 @@ class Host:
         """The agent's paths, as far as options or the inventory name them."""
         return self.target.layout
 
-    @cached_property
+    @once
     def identity(self) -> Identity:
         """Who answers; asked once, before everything else.
 
@@ -190,7 +190,7 @@ class Host:
         """Whether it is a container without an init system of its own: then there are no units in it."""
         return self.target.is_contained and not (self.container and self.container.is_machine)
 
-    @cached_property
+    @once
     def may_guard(self) -> bool:
         """Whether sudo allows `timeout` before a command: then a hung one is ended on the target, too.
 

@@ -10,8 +10,8 @@ finished value, or raises what kept it from being seen.
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from datetime import datetime
+from functools import cache, lru_cache
 from typing import Any, Protocol
 
 import pytest
@@ -36,9 +36,14 @@ class Observation:
     def make(self, host: Host, seen: Mapping[str, object]) -> object:
         """Look at a host, given the values of the other observations; returns the value or raises a reason."""
         values = {name: seen[name] for name in (*self.needs, *self.uses) if name in seen}
-        if LIVE_HOST in inspect.signature(self.look).parameters:
+        if _speaks_to_the_host(self.look):
             values[LIVE_HOST] = host
         return self.look(**values)
+
+
+@cache
+def _speaks_to_the_host(look: Callable[..., object]) -> bool:
+    return LIVE_HOST in inspect.signature(look).parameters
 
 
 @dataclass(frozen=True)

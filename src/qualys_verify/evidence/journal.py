@@ -59,6 +59,7 @@ class Journal:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         self._lock = Lock()
         self._end = _End(0, 0, GENESIS)
+        self._is_torn = False
 
     def write(self, event: AnyEvent) -> None:
         """Append a record, past every buffer of this process. Raises OSError when it cannot be written whole.
@@ -67,10 +68,13 @@ class Journal:
         """
         with self._lock:
             end = self._end
+            if self._is_torn:
+                os.ftruncate(self._file, end.size)
+            self._is_torn = True
             line = encode(Line(end.lines, end.head, event))
-            os.ftruncate(self._file, end.size)
             _write_whole(self._file, line + b"\n")
             self._end = _End(end.lines + 1, end.size + len(line) + 1, digest(line))
+            self._is_torn = False
 
     def close(self) -> None:
         """No record comes after this."""
