@@ -86,7 +86,10 @@ def read_chain(folder: Path) -> Chain:
 
 def rendered(chain: Chain, names: Sequence[str]) -> Files:
     """The files of these formats, from a journal."""
-    result, transcripts = result_of(chain), transcripts_of(chain)
+    return _rendered(result_of(chain), transcripts_of(chain), names)
+
+
+def _rendered(result: Result, transcripts: Sequence[Transcript], names: Sequence[str]) -> Files:
     for name in names:
         yield from FORMATS[name](result, transcripts)
 
@@ -99,19 +102,21 @@ def complete(folder: Path, seal: Seal) -> Result:
     """
     refuse_what_is_no_file(folder)
     chain = read_chain(folder)
-    for name, content in rendered(chain, tuple(FORMATS)):
-        write(folder / name, content)
     result = result_of(chain)
+    for name, content in _rendered(result, transcripts_of(chain), tuple(FORMATS)):
+        write(folder / name, content)
     _keep_to_owner(folder)
     for name in (digests.SIGNATURE, signature.STAMPED, signature.TIMESTAMP):  # of what was here before
         (folder / name).unlink(missing_ok=True)
-    subjects = digests.digests_of(folder).items()
-    write(folder / signature.STAMPED, render_intoto(result, subjects))
+    found = digests.digests_of(folder)
+    write(folder / signature.STAMPED, render_intoto(result, found.items()))
     try:
         if seal.timestamp_url:
             signature.stamp(folder, seal.timestamp_url)
     finally:
-        write(folder / digests.NAME, digests.listing(digests.digests_of(folder)).encode())
+        about = (folder / name for name in (signature.STAMPED, signature.TIMESTAMP))
+        found |= {path.name: digests.digest_of(path) for path in about if path.exists()}
+        write(folder / digests.NAME, digests.listing(found).encode())
     if seal.key:
         signature.sign(folder, seal.key)
     return result
