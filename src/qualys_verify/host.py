@@ -92,8 +92,8 @@ class Claims:
 class Scribe(Protocol):
     """Writes down at once what happens on hosts, and gives it back as it may be kept: without secrets."""
 
-    def command(self, record: "Record", reply: Reply) -> Reply:
-        """One command of an observation, as it was run."""
+    def command(self, record: "Record", reply: Reply) -> Reply | None:
+        """One command of an observation, as it was run; None where it has not to be kept besides."""
 
     def reading(self, record: "Record", at: datetime, text: str) -> str:
         """What one look came to; `at` is UTC by the controller's clock."""
@@ -132,7 +132,9 @@ class Record:
 
     def command(self, reply: Reply) -> None:
         """Write down a command."""
-        self.replies.append(self.scribe.command(self, reply))
+        kept = self.scribe.command(self, reply)
+        if kept is not None:
+            self.replies.append(kept)
 
     def reading(self, text: str) -> None:
         """Write down what a look came to."""

@@ -46,7 +46,7 @@ def _speaks_to_the_host(look: Callable[..., object]) -> bool:
     return LIVE_HOST in inspect.signature(look).parameters
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sighting:
     """What came of one observation of one host.
 
@@ -91,16 +91,20 @@ def _declare(look: Callable[..., Any], *, is_trigger: bool) -> Callable[..., Any
     _DECLARED[name] = Observation(name, needs, uses, look, is_trigger)
 
     def fixture(target: Target, sightings: Sightings) -> object:
-        sighting = sightings.sighting(target, name)
-        if isinstance(sighting.reason, NotApplicable):
-            pytest.skip(str(sighting.reason))
-        if sighting.reason is not None:
-            pytest.fail(str(sighting.reason), pytrace=False)
-        return sighting.value
+        return value_of(sightings.sighting(target, name))
 
     fixture.__name__, fixture.__doc__, fixture.__module__ = name, look.__doc__, look.__module__
     # Set up once for all tests of a host, without what it needs: the fleet has gone through that already.
     return pytest.fixture(fixture, scope="session")
+
+
+def value_of(sighting: Sighting) -> object:
+    """What a test is handed; pytest's outcomes stand for what kept it from being seen."""
+    if isinstance(sighting.reason, NotApplicable):
+        pytest.skip(str(sighting.reason))
+    if sighting.reason is not None:
+        pytest.fail(str(sighting.reason), pytrace=False)
+    return sighting.value
 
 
 def plan(asked: Iterable[str]) -> tuple[Observation, ...]:

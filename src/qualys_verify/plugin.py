@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from _pytest.terminal import TerminalReporter
 
+from qualys_verify import protocol
 from qualys_verify.evidence import howto
 from qualys_verify.evidence.bundle import PAGE
 from qualys_verify.evidence.comparison_text import as_text
@@ -232,7 +233,10 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
 def _begin(session: pytest.Session, run: Run) -> Recorder:
     """The journal, with who runs what and what is expected of which host."""
     config = session.config
-    recorder = Recorder(run.folder, run.redactor, run.settings.evidence)
+    has_page = config.pluginmanager.hasplugin(
+        "qualys-verify-page"
+    )  # it shows transcripts before the journal is read
+    recorder = Recorder(run.folder, run.redactor, run.settings.evidence, keeps_replies=has_page)
     opening = Opening(
         id=run.id,
         started=run.started,
@@ -264,6 +268,16 @@ def _plans(items: list[pytest.Item]) -> dict[Target, tuple[Observation, ...]]:
         if found is not None and isinstance(item, pytest.Function):
             asked.setdefault(found, set()).update(item.fixturenames)
     return {found: plan(names) for found, names in asked.items()}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
+    """Tests that only read what was seen are run without what pytest puts around others."""
+    target = target_of(item)
+    if target is None or not isinstance(item, pytest.Function) or not protocol.only_reads(item):
+        return None
+    protocol.run(item, target)
+    return True
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

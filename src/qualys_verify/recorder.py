@@ -43,14 +43,16 @@ class Sealed:
 class Recorder:
     """Writes a run's journal, and makes its bundle at the end."""
 
-    def __init__(self, folder: Path, redactor: Redactor, settings: EvidenceSettings) -> None:
-        """Begin the journal in a folder. Raises OSError when that cannot be written to."""
+    def __init__(
+        self, folder: Path, redactor: Redactor, settings: EvidenceSettings, *, keeps_replies: bool = True
+    ) -> None:
+        """Begin the journal in a folder; for `keeps_replies` see JournalScribe. Raises OSError when it cannot be written."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # it speaks of real hosts
         self.folder = folder
         self._journal = Journal(folder / journal_file.NAME)
         self._redactor = redactor
         self._settings = settings
-        self.scribe = JournalScribe(self._journal, redactor)
+        self.scribe = JournalScribe(self._journal, redactor, keeps_replies=keeps_replies)
 
     def begin(self, opening: Opening, planned: Iterable[Finding]) -> None:
         """Write down who runs what, and what is expected of which host; before any host is touched."""

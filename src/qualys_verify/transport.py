@@ -19,7 +19,7 @@ from qualys_verify.targets import CONTAINERS, Target
 from qualys_verify.unreachable import why_unreachable
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Reply:
     """What one command did on the target.
 

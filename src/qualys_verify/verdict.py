@@ -31,7 +31,7 @@ class Verdict(StrEnum):
         }[self]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
     """The verdict on one test of one host.
 

@@ -16,7 +16,7 @@ from qualys_verify.evidence.controls import controls_of
 from qualys_verify.evidence.grid import findings_of
 from qualys_verify.evidence.hdf import render_hdf
 from qualys_verify.evidence.intoto import render_intoto
-from qualys_verify.evidence.journal import Chain, read_journal
+from qualys_verify.evidence.journal import Chain, follow
 from qualys_verify.evidence.junit import render_junit
 from qualys_verify.evidence.oscal import render_oscal
 from qualys_verify.evidence.page import render_page
@@ -81,7 +81,8 @@ FORMATS: Mapping[str, Callable[[Result, Sequence[Transcript]], Files]] = {
 
 def read_chain(folder: Path) -> Chain:
     """The journal of a bundle. Raises JournalError, or OSError where there is none."""
-    return read_journal(digests.read(folder / journal_file.NAME))
+    with digests.opened(folder / journal_file.NAME) as file:
+        return follow(file)
 
 
 def rendered(chain: Chain, names: Sequence[str]) -> Files:

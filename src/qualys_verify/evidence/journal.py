@@ -4,6 +4,7 @@ A run that is killed leaves it as far as it came. A line that was changed, dropp
 and anyone can follow it with `sha256sum`.
 """
 
+import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -120,11 +121,18 @@ def read_journal(data: bytes) -> Chain:
     Raises JournalError for a line that is no record, or that does not follow the one before it. The last line may be
     cut off: a run that is killed, or a full disk, leaves it so.
     """
-    *lines, rest = data.split(b"\n")
+    return follow(io.BytesIO(data))
+
+
+def follow(lines: Iterable[bytes]) -> Chain:
+    """The same, for a file that is open for reading: one of a thousand hosts need not be in memory as well."""
     decoder = msgspec.json.Decoder(Line)
     events: list[AnyEvent] = []
     previous = GENESIS
-    for number, text in enumerate(lines):
+    for number, whole in enumerate(lines):
+        text = whole.removesuffix(b"\n")
+        if text == whole:
+            return Chain(tuple(events), previous, torn=True)
         try:
             line = decoder.decode(text)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -137,7 +145,7 @@ def read_journal(data: bytes) -> Chain:
             )
         events.append(line.record)
         previous = digest(text)
-    return Chain(tuple(events), previous, torn=bool(rest))
+    return Chain(tuple(events), previous)
 
 
 def write_journal(path: Path, events: Iterable[AnyEvent]) -> None:
