@@ -180,10 +180,12 @@ class Shell:
             _end(process)
 
 
-def ask(argv: Sequence[str], deadline: Deadline, limit: int = 0) -> RawResult:
+def ask(
+    argv: Sequence[str], deadline: Deadline, limit: int = 0, environment: Mapping[str, str] | None = None
+) -> RawResult:
     """Run a client program here, such as `docker inspect`; TimedOut or Interrupted after killing all it started."""
     try:
-        process = _start(argv, dict(os.environ))
+        process = _start(argv, dict(os.environ if environment is None else environment))
     except OSError as error:
         return _not_started(argv, error)
     with process:

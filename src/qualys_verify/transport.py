@@ -225,6 +225,7 @@ def _session(target: Target, ssh: SshSettings, client: "SshClient", number: int)
         others=(*target.ssh_args, *identity, *user, *port),
         environment=client.environment,
         turn=client.asked_at_once,
+        deadline=client.deadline,
     )
 
     def openssh() -> Backend:

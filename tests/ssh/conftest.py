@@ -138,3 +138,18 @@ def clients(tmp_path):
     yield way
     for end in reversed(ends):
         end()
+
+
+@pytest.fixture
+def agent(tmp_path, monkeypatch):
+    """A real ssh-agent; ends with the test."""
+    path = tmp_path / "agent"
+    process = subprocess.Popen(
+        ["ssh-agent", "-D", "-a", path], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
+    while not path.exists():
+        assert process.poll() is None
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(path))
+    yield lambda *files: subprocess.run(["ssh-add", "-q", *files], check=True)
+    process.terminate()
+    process.wait(10)

@@ -155,21 +155,6 @@ def test_a_login_by_certificate(sshd, config, clients, tmp_path):
     assert agreed(clients, config(server))[0] == "42\n"
 
 
-@pytest.fixture
-def agent(tmp_path, monkeypatch):
-    """A real ssh-agent; ends with the test."""
-    path = tmp_path / "agent"
-    process = subprocess.Popen(
-        ["ssh-agent", "-D", "-a", path], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    )
-    while not path.exists():
-        assert process.poll() is None
-    monkeypatch.setenv("SSH_AUTH_SOCK", str(path))
-    yield lambda *files: subprocess.run(["ssh-add", "-q", *files], check=True)
-    process.terminate()
-    process.wait(10)
-
-
 def test_an_encrypted_key_is_used_through_the_agent(sshd, config, clients, agent):
     server = sshd.start()
     key = server.directory / "client_key"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from qualys_verify.backends import Deadline
 from qualys_verify.ssh.directives import BY_KEY, DIRECTIVES, Support, read_effective, why_openssh
 from qualys_verify.ssh.route import Asking, NeedsOpenSsh, NoWay, find_route
 from qualys_verify.ssh.table import PAGE, page
@@ -22,7 +23,14 @@ def asking(tmp_path):
     def made(text, *others, **environment):
         path = tmp_path / "config"
         path.write_text(text)
-        return Asking(STRICT, path, others, {**os.environ, **environment}, threading.Semaphore(2))
+        return Asking(
+            STRICT,
+            path,
+            others,
+            {**os.environ, **environment},
+            threading.Semaphore(2),
+            Deadline(20.0, threading.Event()),
+        )
 
     return made
 

@@ -15,7 +15,7 @@ import asyncssh
 
 from qualys_verify.backends import Backend, Deadline, cut_short, no_answer
 from qualys_verify.frame import RawResult
-from qualys_verify.ssh.connection import Connection, Connector
+from qualys_verify.ssh.connection import REFUSALS, Connection, Connector
 from qualys_verify.ssh.route import Asking, NeedsOpenSsh, NoWay, find_route
 from qualys_verify.ssh.shell import Shell
 
@@ -140,7 +140,7 @@ class SshSession:
         except OSError as reason:
             said = os.strerror(reason.errno) if reason.errno else str(reason)
             return RawResult(_FAILED, b"", os.fsencode(f"ssh: {self._name}: {said}"))
-        except (asyncssh.PermissionDenied, asyncssh.ConnectionLost, asyncssh.ChannelOpenError) as reason:
+        except REFUSALS as reason:
             return RawResult(_FAILED, b"", os.fsencode(_in_openssh_words(reason)))
         if self._other is not None:
             return self._other.deliver(script, mark)
@@ -158,15 +158,15 @@ class SshSession:
         if self._other is not None or (self._shell is not None and self._shell.is_ready):
             return
         try:
-            if self._connection is None or not self._connection.is_open:
+            if not self._has_opened_another():
                 self.close()
                 route = find_route(self._asking, self._name)
                 self._environment = {**route[-1].environment}
                 self._connection = self._client.call(self._client.connector.connect(route))
-            self._shell = self._client.call(self._opened(self._connection))
+                self._shell = self._client.call(self._opened(self._connection))
         except NeedsOpenSsh as reason:
             self._go_through_openssh(str(reason))
-        except (asyncssh.PermissionDenied, asyncssh.ConnectionLost, asyncssh.ChannelOpenError):
+        except REFUSALS:
             raise
         except (
             asyncssh.Error,
@@ -174,8 +174,21 @@ class SshSession:
         ) as reason:  # whatever was refused here, OpenSSH is the judge of it
             self._go_through_openssh(str(reason))
 
+    def _has_opened_another(self) -> bool:
+        """Whether another shell could be had over the connection that there is; if not, another login may get one.
+
+        A server lets no more in (`MaxSessions`) while what ran in the shell before has not ended.
+        """
+        if self._connection is None or not self._connection.is_open:
+            return False
+        try:
+            self._shell = self._client.call(self._opened(self._connection))
+        except (asyncssh.ChannelOpenError, asyncssh.ConnectionLost):
+            return False
+        return True
+
     def _go_through_openssh(self, reason: str) -> None:
-        self.why_openssh = reason
+        self.why_openssh = reason or "the server ended the login without a word"
         self._other = self._openssh()
 
     async def _opened(self, connection: Connection) -> Shell:

@@ -16,7 +16,7 @@ from asyncssh.mac import get_mac_algs
 from asyncssh.public_key import get_certificate_algs, get_public_key_algs
 
 from qualys_verify.backends import give_up_after, no_answer
-from qualys_verify.ssh.keys import Identities, Wanted, identities
+from qualys_verify.ssh.keys import Identities, Wanted, identities, is_long_enough
 from qualys_verify.ssh.proxy import Proxy
 from qualys_verify.ssh.route import Hop, NeedsOpenSsh, NoWay
 from qualys_verify.ssh.trust import SSH_PORT, KnownHosts, Trust, read_known_hosts
@@ -32,6 +32,8 @@ _KEEPALIVE = 10
 _KEEPALIVES = 3
 _RSA = b"ssh-rsa"
 _CERTIFICATE = "-cert-v01@openssh.com"
+# What a server says that is the same through OpenSSH; of any other trouble OpenSSH is the judge.
+REFUSALS = (asyncssh.PermissionDenied, asyncssh.ConnectionLost, asyncssh.ChannelOpenError)
 _TICKETS = "/tmp/krb5cc_{uid}"  # noqa: S108  # where Kerberos keeps them
 
 
@@ -92,7 +94,7 @@ class Connector:
         self._gate = asyncio.Semaphore(at_once)
         self._seconds = seconds
         self._environment = environment
-        self._jumps: dict[tuple[tuple[str, str, str, int], ...], asyncio.Task[Connection]] = {}
+        self._jumps: dict[tuple[object, ...], asyncio.Task[Connection]] = {}
         self._agents: dict[str, asyncssh.SSHAgentClient] = {}
         self._identities: dict[Wanted, Identities] = {}
         self._known_hosts: dict[tuple[Path, ...], KnownHosts] = {}
@@ -116,22 +118,28 @@ class Connector:
         tasks, self._jumps = tuple(self._jumps.values()), {}
         for task in tasks:
             task.cancel()
-            for made in await asyncio.gather(task, return_exceptions=True):
-                if isinstance(made, Connection):
-                    await made.close()
+        made = await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(jump.close() for jump in made if isinstance(jump, Connection)))
         for agent in self._agents.values():
             agent.close()
 
     async def _jump(self, route: tuple[Hop, ...]) -> Connection:
-        """The connection to a jump host: one for all hosts behind it, made anew where it was lost."""
-        key = tuple((hop.asked, hop.host, hop.user, hop.port) for hop in route)
-        task = self._jumps.get(key)
-        if task is None or (task.done() and not _is_open(task)):
-            task = self._jumps[key] = asyncio.ensure_future(self.connect(route))
+        """The connection to a jump host: one for all hosts behind it, made anew where it was lost.
+
+        Shared by those only whose configurations have it the same in everything: its key, its trust, the login.
+        """
+        key = tuple((hop.asked, *hop.effective.values.items()) for hop in route)
+        before = self._jumps.get(key)
+        if before is None or (before.done() and not _is_open(before)):
+            self._jumps[key] = asyncio.ensure_future(self.connect(route))
+            if before is not None:
+                await _dropped(before)
         try:
-            return await asyncio.shield(task)
-        except (OSError, NoWay, asyncssh.Error) as error:
+            return await asyncio.shield(self._jumps[key])
+        except (OSError, NoWay, *REFUSALS) as error:
             raise NoWay(f"jump host {route[-1].asked}: {error}") from error
+        except (asyncssh.Error, ValueError) as error:  # as at the end of the way, OpenSSH is the judge of it
+            raise NeedsOpenSsh(f"jump host {route[-1].asked}: {error}") from error
 
     async def _login(self, hop: Hop, jump: Connection | None) -> Connection:
         """Log in on one hop, in turn; who is not greeted soon waits without holding up others."""
@@ -144,10 +152,14 @@ class Connector:
                     await self._end(task, hop, greeting, began)
             except BaseException:
                 task.cancel()
+                await _dropped(task)
                 raise
-        await self._end(task, hop, greeting, began)
         try:
+            await self._end(task, hop, greeting, began)
             return task.result()
+        except asyncio.CancelledError:
+            await _dropped(task)
+            raise
         except (asyncssh.ConnectionLost, ConnectionResetError) as error:
             if greeting.is_there:
                 raise
@@ -211,7 +223,7 @@ class Connector:
             gss_kex=False,
             x509_trusted_certs=None,
             known_hosts=(list(trust.keys), list(trust.authorities), list(trust.revoked)),
-            host_key_alias=effective.one("hostkeyalias", hop.host).lower(),
+            host_key_alias=effective.one("hostkeyalias", hop.host.lower()),
             server_host_key_algs=_host_key_algorithms(effective.listed("hostkeyalgorithms"), trust),
             kex_algs=_common("KexAlgorithms", effective.listed("kexalgorithms"), _KEX),
             encryption_algs=_common("Ciphers", effective.listed("ciphers"), _CIPHERS),
@@ -234,12 +246,12 @@ class Connector:
         if files not in self._known_hosts:
             self._known_hosts[files] = read_known_hosts(map(_text, files))
         alias = hop.effective.one("hostkeyalias")
-        found = self._known_hosts[files].trust(alias or hop.host, SSH_PORT if alias else hop.port)
+        found = self._known_hosts[files].trust(alias or hop.host.lower(), SSH_PORT if alias else hop.port)
         accepted = hop.effective.listed("casignaturealgorithms")
         if any(key.algorithm.decode() not in accepted or key.algorithm == _RSA for key in found.authorities):
             raise NeedsOpenSsh("an authority in known_hosts whose signatures only OpenSSH judges")
         least = int(hop.effective.one("requiredrsasize", "1024"))
-        keys = tuple(key for key in found.keys if key.algorithm != _RSA or _size(key) >= least)
+        keys = tuple(key for key in found.keys if is_long_enough(key, least))
         return Trust(keys, found.authorities, found.revoked)
 
     async def _keys(self, wanted: Wanted) -> Identities:
@@ -254,7 +266,9 @@ class Connector:
             return ()
         try:
             if path not in self._agents:
-                self._agents[path] = await asyncssh.connect_agent(path)
+                agent = await asyncssh.connect_agent(path)
+                if self._agents.setdefault(path, agent) is not agent:  # another host was faster
+                    agent.close()
             return await self._agents[path].get_keys()
         except (OSError, ValueError):
             return ()
@@ -323,9 +337,10 @@ def _is_open(task: asyncio.Task[Connection]) -> bool:
     return not task.cancelled() and task.exception() is None and task.result().is_open
 
 
-def _size(key: asyncssh.SSHKey) -> int:
-    """The bits of an RSA key."""
-    return int(getattr(key.pyca_key, "key_size", 0))
+async def _dropped(task: asyncio.Task[Connection]) -> None:
+    """Close what a task has made, if that is a connection, with the program that leads there."""
+    if task.done() and not task.cancelled() and task.exception() is None:
+        await task.result().close()
 
 
 def _text(path: Path) -> str:

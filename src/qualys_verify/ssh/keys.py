@@ -1,5 +1,6 @@
 """With which keys to log in, in the order in which OpenSSH offers them: files, certificates, and the agent."""
 
+import base64
 import copy
 import os
 from collections.abc import Iterator, Sequence
@@ -14,13 +15,17 @@ _CERTIFICATE = b"-cert-v01@openssh.com"
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which keys a configuration asks for. `agent` is a socket's path or empty; `accepted` are algorithms."""
+    """Which keys a configuration asks for. `agent` is a socket's path or empty; `accepted` are algorithms.
+
+    RSA keys have `rsa_bits` at least.
+    """
 
     files: tuple[Path, ...]
     certificates: tuple[Path, ...]
     agent: str
     only_files: bool
     accepted: tuple[str, ...]
+    rsa_bits: int
 
 
 @dataclass(frozen=True)
@@ -48,22 +53,35 @@ class _File:
 def identities(wanted: Wanted, agent: Sequence[asyncssh.SSHKeyPair]) -> Identities:
     """The keys to offer. `agent` are the agent's keys, none where there is no agent.
 
-    As OpenSSH has it: the agent's keys that are configured, its others (unless IdentitiesOnly), then those in files.
+    As OpenSSH has it: the certificates that are named, the agent's keys that are configured, its others (unless
+    IdentitiesOnly), then those in files, each with the certificate beside it (where none is named).
     """
     files = [file for path in wanted.files for file in _read(path)]
-    configured = {file.public for file in files}
-    certificates = [found for path in _certificate_files(wanted) for found in _certificates(path)]
+    named = [found for path in wanted.certificates for found in _certificates(path)]
+    beside = (
+        {} if wanted.certificates else {path: tuple(_certificates(_beside(path))) for path in wanted.files}
+    )
+    configured = {
+        *(file.public for file in files),
+        *(found.public_data for certificates in beside.values() for found in certificates),
+    }
     in_agent = {pair.public_data for pair in agent}
     first = [pair for pair in agent if pair.public_data in configured]
     others = [] if wanted.only_files else [pair for pair in agent if pair.public_data not in configured]
-    local = [file.private for file in files if file.private is not None and file.public not in in_agent]
+    local = {file.path: pair for file in files for pair in asyncssh.load_keypairs(file.private or ())}
+    signers = (*first, *others, *local.values())
+    rest: list[asyncssh.SSHKeyPair] = []
+    for path in wanted.files:
+        rest += [local[path]] if path in local else []
+        rest += _certified(beside.get(path, ()), signers)
     pairs = (
-        *_certified(first, certificates),
-        *_certified(others, certificates),
-        *asyncssh.load_keypairs(local, certlist=certificates),
+        *_certified(named, signers),
+        *first,
+        *others,
+        *(pair for pair in rest if pair.public_data not in in_agent),
     )
     return Identities(
-        tuple(pair for pair in pairs if _is_accepted(pair, wanted.accepted)),
+        tuple(pair for pair in pairs if _is_accepted(pair, wanted)),
         tuple(
             f"{file.path} {file.trouble}" for file in files if file.trouble and file.public not in in_agent
         ),
@@ -107,9 +125,9 @@ def _public_part(path: Path, trouble: str) -> Iterator[_File]:
         yield _File(path, None, b"", trouble)
 
 
-def _certificate_files(wanted: Wanted) -> Iterator[Path]:
-    yield from (Path(f"{path}-cert.pub") for path in wanted.files)
-    yield from wanted.certificates
+def _beside(path: Path) -> Path:
+    """Where the certificate of a key is looked for."""
+    return Path(f"{path}-cert.pub")
 
 
 def _certificates(path: Path) -> Iterator[asyncssh.SSHCertificate]:
@@ -120,20 +138,33 @@ def _certificates(path: Path) -> Iterator[asyncssh.SSHCertificate]:
 
 
 def _certified(
-    pairs: Sequence[asyncssh.SSHKeyPair], certificates: Sequence[asyncssh.SSHCertificate]
+    certificates: Sequence[asyncssh.SSHCertificate], signers: Sequence[asyncssh.SSHKeyPair]
 ) -> Iterator[asyncssh.SSHKeyPair]:
-    """The agent's keys, and after each the certificates that are configured for it."""
-    for pair in pairs:
-        yield pair
-        for certificate in certificates:
-            if certificate.key.public_data == pair.public_data:
+    """The certificates for whose keys there is one that signs, each with the first of those."""
+    for certificate in certificates:
+        for pair in signers:
+            if pair.public_data == certificate.key.public_data:
                 certified = copy.copy(pair)
                 certified.set_certificate(certificate)
                 yield certified
+                break
 
 
-def _is_accepted(pair: asyncssh.SSHKeyPair, accepted: Sequence[str]) -> bool:
-    """Whether one of the ways in which a key can sign is in PubkeyAcceptedAlgorithms."""
+def is_long_enough(key: asyncssh.SSHKey, bits: int) -> bool:
+    """Whether a key is none of RSA, or one with so many bits (RequiredRSASize)."""
+    return key.algorithm != b"ssh-rsa" or int(getattr(key.pyca_key, "key_size", 0)) >= bits
+
+
+def _is_accepted(pair: asyncssh.SSHKeyPair, wanted: Wanted) -> bool:
+    """Whether a key is long enough, and one of the ways in which it can sign in PubkeyAcceptedAlgorithms."""
+    if pair.key_algorithm.startswith(b"ssh-rsa") and not is_long_enough(_public(pair), wanted.rsa_bits):
+        return False
     suffix = _CERTIFICATE if pair.algorithm.endswith(_CERTIFICATE) else b""
     names = {pair.algorithm, *(algorithm.removesuffix(suffix) + suffix for algorithm in pair.sig_algorithms)}
-    return any(name.decode("ascii") in accepted for name in names)
+    return any(name.decode("ascii") in wanted.accepted for name in names)
+
+
+def _public(pair: asyncssh.SSHKeyPair) -> asyncssh.SSHKey:
+    """The public key of a pair; the agent may have it in a certificate only."""
+    text = pair.key_algorithm + b" " + base64.b64encode(pair.key_public_data)
+    return asyncssh.import_certificate(text).key if _CERTIFICATE in text else asyncssh.import_public_key(text)

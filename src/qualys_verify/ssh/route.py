@@ -3,16 +3,17 @@
 OpenSSH is asked (`ssh -G`), and names are resolved; nothing is connected. Runs in the thread that looks at the host.
 """
 
-import getpass
 import os
+import pwd
 import re
 import socket
-import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from qualys_verify.backends import NOT_INSTALLED, Deadline, ask
+from qualys_verify.reasons import TimedOut
 from qualys_verify.ssh.directives import Effective, read_effective, why_openssh
 from qualys_verify.ssh.keys import Wanted
 
@@ -37,7 +38,7 @@ class NoWay(Exception):  # noqa: N818  # what OpenSSH says of it is the message
 class Asking:
     """What OpenSSH is called with, besides a host's name: options that are insisted on, a configuration file, others.
 
-    `turn` limits how many are asked at the same time.
+    `turn` limits how many are asked at the same time; `jumped` counts the hosts that are jumped over.
     """
 
     strict: tuple[str, ...]
@@ -45,6 +46,8 @@ class Asking:
     others: tuple[str, ...]
     environment: Mapping[str, str]
     turn: threading.Semaphore
+    deadline: Deadline
+    jumped: int = 0
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -54,7 +57,7 @@ class Asking:
 
     def of_jump(self, others: Sequence[str]) -> "Asking":
         """For a jump host: OpenSSH hands it nothing but the file; what is insisted on is insisted on there, too."""
-        return replace(self, others=tuple(others))
+        return replace(self, others=tuple(others), jumped=self.jumped + 1)
 
 
 @dataclass(frozen=True)
@@ -82,8 +85,13 @@ class Hop:
 
     @property
     def proxy_command(self) -> str:
-        """The command line that leads there, for a shell; empty where there is none."""
-        return self._expanded(self.effective.one("proxycommand"))
+        """The command line that leads there, for a shell, which has its `${VARIABLES}` to itself; empty where there is none."""
+        return self._with_tokens(self.effective.one("proxycommand"))
+
+    @property
+    def jumps(self) -> tuple[str, ...]:
+        """The hosts to jump over, the nearest first."""
+        return tuple(map(self._with_tokens, self.effective.listed("proxyjump")))
 
     @property
     def known_hosts(self) -> tuple[Path, ...]:
@@ -100,6 +108,7 @@ class Hop:
             agent=self._agent,
             only_files=self.effective.is_on("identitiesonly"),
             accepted=self.effective.listed("pubkeyacceptedalgorithms"),
+            rsa_bits=int(self.effective.one("requiredrsasize", "1024")),
         )
 
     @property
@@ -121,18 +130,33 @@ class Hop:
         return str(self._path(value))
 
     def _files(self, line: str) -> tuple[Path, ...]:
-        """The files of a list that OpenSSH prints without quotes: one with spaces in it is only told by being there."""
-        whole = self._path(line)
-        return (whole,) if whole.exists() else tuple(map(self._path, line.split()))
+        """The files of a list that OpenSSH prints without quotes: one with spaces in it is only told by being there.
+
+        Raises NeedsOpenSsh where that does not tell: a key that is revoked in a file must not be missed.
+        """
+        whole, parts = self._path(line), tuple(map(self._path, line.split()))
+        if whole.exists():
+            return (whole,)
+        if len(parts) > 1 and not all(part.is_absolute() for part in parts):
+            raise NeedsOpenSsh(f"known_hosts files with spaces in their names: {line}")
+        return parts
 
     def _path(self, text: str) -> Path:
-        return Path(os.path.expanduser(self._expanded(text.strip('"'))))  # noqa: PTH111  # Path's own raises where there is no such user
+        """As OpenSSH does: the home directory is that of the user's entry, whatever `$HOME` is."""
+        path = self._expanded(text.strip('"'))
+        if path == "~" or path.startswith("~/"):
+            return Path(_user().pw_dir + path[1:])
+        return Path(os.path.expanduser(path))  # noqa: PTH111  # Path's own raises where there is no such user
 
     def _expanded(self, text: str) -> str:
-        """A value with its tokens and `${VARIABLES}`. Raises NeedsOpenSsh for a token that is not known here."""
+        """A value with its `${VARIABLES}` and tokens."""
+        return self._with_tokens(_VARIABLE.sub(lambda match: os.environ.get(match[1], match[0]), text))
+
+    def _with_tokens(self, text: str) -> str:
+        """A value with its tokens. Raises NeedsOpenSsh for one that is not known here."""
         values = {
             "%": "%",
-            "d": os.path.expanduser("~"),  # noqa: PTH111  # as above
+            "d": _user().pw_dir,
             "h": self.host,
             "i": str(os.getuid()),
             "k": self.effective.one("hostkeyalias", self.asked),
@@ -141,7 +165,7 @@ class Hop:
             "n": self.asked,
             "p": str(self.port),
             "r": self.user,
-            "u": getpass.getuser(),
+            "u": _user().pw_name,
         }
 
         def value(match: re.Match[str]) -> str:
@@ -149,8 +173,11 @@ class Hop:
                 raise NeedsOpenSsh(f"the token {match[0]}")
             return values[match[1]]
 
-        variables = _VARIABLE.sub(lambda match: os.environ.get(match[1], match[0]), text)
-        return _TOKEN.sub(value, variables)
+        return _TOKEN.sub(value, text)
+
+
+def _user() -> pwd.struct_passwd:
+    return pwd.getpwuid(os.getuid())
 
 
 def find_route(asking: Asking, name: str) -> tuple[Hop, ...]:
@@ -159,29 +186,22 @@ def find_route(asking: Asking, name: str) -> tuple[Hop, ...]:
     reason = why_openssh(hop.effective)
     if reason:
         raise NeedsOpenSsh(reason)
-    jumps = hop.effective.listed("proxyjump")
-    if jumps:
-        return (*_jumps(asking, jumps), hop)
+    if hop.jumps:
+        return (*_jumps(asking, hop.jumps), hop)
     return (hop if hop.proxy_command else Hop(name, hop.effective, _addresses(hop)),)
 
 
 def ask_openssh(asking: Asking, name: str) -> Effective:
-    """What OpenSSH makes of its configuration for a host. Raises NoWay where it cannot be read."""
+    """What OpenSSH makes of its configuration for a host. Raises NoWay where it cannot be read, and Interrupted."""
+    deadline = replace(asking.deadline, seconds=_ANSWER_LIMIT)
     try:
         with asking.turn:
-            done = subprocess.run(
-                ["ssh", "-G", *asking.arguments, "--", name],  # noqa: S607  # the ssh of PATH, as testinfra's
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=_ANSWER_LIMIT,
-                env=dict(asking.environment),
-                check=False,
-            )
-    except subprocess.TimeoutExpired as error:
+            done = ask(("ssh", "-G", *asking.arguments, "--", name), deadline, environment=asking.environment)
+    except TimedOut as error:
         raise NoWay(f"`ssh -G {name}` timed out: what does `Match exec` in ssh_config run?") from error
-    except OSError as error:
-        raise NeedsOpenSsh(str(error)) from error
-    if done.returncode != 0:
+    if done.status == NOT_INSTALLED:
+        raise NeedsOpenSsh(os.fsdecode(done.stderr).strip())
+    if done.status != 0:
         raise NoWay(os.fsdecode(done.stderr).strip())
     return read_effective(os.fsdecode(done.stdout))
 
@@ -189,8 +209,10 @@ def ask_openssh(asking: Asking, name: str) -> Effective:
 def _jumps(asking: Asking, jumps: Sequence[str]) -> tuple[Hop, ...]:
     """The hops of ProxyJump: as OpenSSH does, the last is configured for itself and reached through those before it."""
     *before, last = jumps
+    if asking.jumped >= _MOST_JUMPS:
+        raise NoWay(f"ProxyJump {last}: more than {_MOST_JUMPS} jump hosts: does one lead back to another?")
     match = _JUMP.fullmatch(last)
-    if match is None or len(jumps) > _MOST_JUMPS:
+    if match is None:
         raise NeedsOpenSsh(f"ProxyJump {','.join(jumps)}")
     own = ["-o", f"ProxyJump={','.join(before)}"] if before else []
     own += ["-l", match["user"]] if match["user"] else []

@@ -45,19 +45,22 @@ class KnownHosts:
     def trust(self, name: str, port: int = SSH_PORT) -> Trust:
         """What is known of a host; `port` is left out where the host goes by an alias.
 
+        Capital letters make a difference to hashes only; OpenSSH writes a host's name small, but not an alias.
+
         A key for another port than 22 is looked for as `[name]:port`, and where there is none as `name`. What is revoked
         is revoked by either.
         """
-        name = name.lower()
         if port == SSH_PORT:
             return _trust(self._naming(name))
         own, any_port = self._naming(f"[{name}]:{port}"), self._naming(name)
-        exact = _trust(own)
-        found = exact if exact.keys or exact.authorities else _trust(any_port)
-        return Trust(found.keys, found.authorities, (*exact.revoked, *_trust(any_port).revoked))
+        found = _trust(own if any(line.marker != "@revoked" for line in own) else any_port)
+        return Trust(found.keys, found.authorities, _trust((*own, *any_port)).revoked)
 
     def _naming(self, name: str) -> tuple[Line, ...]:
-        return (*self.plain.get(name, ()), *(line for line in self.others if is_named(name, line.hosts)))
+        return (
+            *self.plain.get(name.lower(), ()),
+            *(line for line in self.others if is_named(name, line.hosts)),
+        )
 
 
 def read_known_hosts(texts: Iterable[str]) -> KnownHosts:
@@ -74,17 +77,21 @@ def read_known_hosts(texts: Iterable[str]) -> KnownHosts:
 
 
 def _line(text: str) -> Line | None:
-    words = text.strip(" \t\r").split(None, 3)
-    marker = words.pop(0) if words and words[0].startswith("@") else ""
+    text = text.strip(" \t\r")
+    marker, rest = "", text
+    if text.startswith("@"):  # ends with a space; with a tab only where there is no space at all
+        marker, _, rest = text.partition(" " if " " in text else "\t")
+    words = re.split(r"[ \t]+", rest.strip(" \t"))
     if marker not in {"", "@cert-authority", "@revoked"} or len(words) < 3 or words[0].startswith("#"):  # noqa: PLR2004  # names, type, key
         return None
-    return Line(marker, words[0], f"{words[1]} {words[2].split()[0]}")
+    return Line(marker, words[0], f"{words[1]} {words[2]}")
 
 
 def is_named(name: str, hosts: str) -> bool:
     """Whether the first field of a line names a host: hashed, or patterns of which none says `!`."""
     if hosts.startswith("|"):
         return _is_hash_of(name, hosts)
+    name = name.lower()
     patterns = hosts.lower().split(",")
     if any(pattern.startswith("!") and _matches(name, pattern[1:]) for pattern in patterns):
         return False
