@@ -1,6 +1,7 @@
 """testinfra's backends and the shells of containers, with a deadline for their local client processes and bounded output."""
 
 import json
+import math
 import os
 import selectors
 import shutil
@@ -39,10 +40,19 @@ NOT_INSTALLED = 127
 
 @dataclass(frozen=True)
 class Deadline:
-    """When to give up: `seconds` after the last command that ended, or as soon as the run is interrupted."""
+    """When to give up: `seconds` after the last command that ended, or as soon as the run is interrupted.
+
+    `ends` is when there is no more time for anything, by the monotonic clock.
+    """
 
     seconds: float
     interrupted: Event
+    ends: float = math.inf
+
+    @property
+    def left(self) -> float:
+        """How many seconds there are for everything."""
+        return max(0.0, self.ends - time.monotonic())
 
 
 class Backend(Protocol):
@@ -327,6 +337,8 @@ def cut_short() -> Interrupted:
 def _check(deadline: Deadline, give_up: float) -> None:
     if deadline.interrupted.is_set():
         raise cut_short()
+    if not deadline.left:
+        raise TimedOut("the run's time (--deadline) is over")
     if time.monotonic() > give_up:
         raise no_answer(deadline.seconds)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from qualys_verify.ssh.client import SshClient, SshSession
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Reply:
     """What one command did on the target.
 

@@ -4,10 +4,11 @@ import json
 import os
 import sys
 import threading
+import time
 
 import pytest
 
-from qualys_verify.backends import Deadline, find_program
+from qualys_verify.backends import Deadline, ask, find_program
 from qualys_verify.reasons import TimedOut, Unreachable
 from qualys_verify.targets import Target, select
 from qualys_verify.transport import SshSettings, connect
@@ -99,3 +100,12 @@ def test_a_host_that_ansible_cannot_reach_is_unreachable(inventory, tmp_path):
     way = connect(ansible("gone", inventory), SshSettings(tmp_path), Deadline(60, threading.Event()), 0)
     with pytest.raises(Unreachable, match="ansible://gone"):
         way.run(["true"])
+
+
+def test_when_the_runs_time_is_over_no_command_is_waited_for_however_long_it_may_take():
+    started = time.monotonic()
+    limit = Deadline(60, threading.Event(), ends=started + 0.3)
+    with pytest.raises(TimedOut, match="--deadline"):
+        ask(("sleep", "30"), limit)
+    assert time.monotonic() - started < 5
+    assert limit.left == 0

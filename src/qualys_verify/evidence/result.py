@@ -3,7 +3,8 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import cached_property
 from hashlib import sha256
 
 import msgspec
@@ -75,7 +76,7 @@ class Assessment(msgspec.Struct, frozen=True):
     assessed: bool = True
 
 
-class Host(msgspec.Struct, frozen=True):
+class Host(msgspec.Struct, frozen=True, dict=True):
     """One host: who answered (empty where nobody did), and everything that was found there."""
 
     id: str
@@ -83,6 +84,14 @@ class Host(msgspec.Struct, frozen=True):
     transcript: str
     assessments: tuple[Assessment, ...]
     observations: tuple[Observation, ...]
+
+    @cached_property
+    def spans(self) -> Mapping[str, tuple[datetime, datetime]]:
+        """From when until when each observation was made, UTC."""
+        return {
+            each.name: (each.started, each.started + timedelta(seconds=each.took))
+            for each in self.observations
+        }
 
 
 class WaiverUse(msgspec.Struct, frozen=True):
@@ -145,7 +154,7 @@ class JournalRef(msgspec.Struct, frozen=True):
     head: str
 
 
-class Result(msgspec.Struct, frozen=True):
+class Result(msgspec.Struct, frozen=True, dict=True):
     """Everything that a run found."""
 
     format: str
@@ -157,7 +166,7 @@ class Result(msgspec.Struct, frozen=True):
     waivers: tuple[WaiverUse, ...]
     journal: JournalRef
 
-    @property
+    @cached_property
     def check_of(self) -> Mapping[str, Check]:
         """The checks by their test's name."""
         return {check.test: check for check in self.checks}
