@@ -35,7 +35,7 @@ def judged(ran):
 
 def test_a_test_that_only_reads_is_told_as_pytests_own_way_of_running_it_tells(run):
     """With --setup-show pytest sets every fixture up where one can watch."""
-    hosts = f"--hosts=demo://?fault=crash-loop,demo://healthy,{NOWHERE}"
+    hosts = f"--hosts=demo://?delay=0.3,{NOWHERE}"
     ours, pytests = run(hosts, "--read-only"), run(hosts, "--read-only", "--setup-show")
     assert "SETUP" in pytests.out
     assert "SETUP" not in ours.out
