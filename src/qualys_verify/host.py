@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -89,6 +90,43 @@ class Claims:
             return self._owners.setdefault(machine, target_id)
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """What a host waits for, in a few words, and until when at the latest (seconds, monotonic; None: nobody knows)."""
+
+    what: str
+    until: float | None = None
+
+
+class Company(Protocol):
+    """The run's other hosts, as far as one host has to do with them."""
+
+    @property
+    def claims(self) -> Claims:
+        """Which machine is triggered under which name."""
+
+    def sleep(self, seconds: float) -> None:
+        """Let others go on meanwhile; may raise Interrupted."""
+
+    def call(self) -> AbstractContextManager[None]:
+        """Around each command under way: others may go on while it is silent."""
+
+    def clear(self, host: "Host") -> None:
+        """Wait until this host may be triggered; raises Inconclusive when it may not, Interrupted when the run ends."""
+
+
+@dataclass(frozen=True)
+class Alone:
+    """No company: a host that is looked at by itself waits for nobody."""
+
+    sleep: Callable[[float], None]
+    claims: Claims = field(default_factory=Claims)
+    call: Callable[[], AbstractContextManager[None]] = nullcontext
+
+    def clear(self, host: "Host") -> None:
+        """It may."""
+
+
 class Scribe(Protocol):
     """Writes down at once what happens on hosts, and gives it back as it may be kept: without secrets."""
 
@@ -150,16 +188,16 @@ class Host:
         target: Target,
         settings: Settings,
         transport: Transport,
-        sleep: Callable[[float], None],
-        claims: Claims,
+        company: Company,
     ) -> None:
-        """`sleep` gives the host's turn to another one while it waits; it may raise Interrupted."""
+        """Nothing is connected yet. `waiting` is for those who watch the run: what takes long at present."""
         self.target = target
         self.settings = settings
-        self.sleep = sleep
         self.record = Record()
+        self.waiting: Waiting | None = None
         self._transport = transport
-        self._claims = claims
+        self._company = company
+        self._is_cleared = False
         self._answers: dict[tuple[str, ...], tuple[datetime, Reply] | Inconclusive] = {}
 
     @property
@@ -180,7 +218,8 @@ class Host:
             found = read_identity(answers, self._transport.host_key, controller)
         except ValueError as error:
             raise Inconclusive(f"{self.target.id}: {error}") from error
-        return replace(found, around=(*self.target.facts, *(self.container.facts if self.container else ())))
+        around = (*self.target.facts, *(self.container.facts if self.container else ()))
+        return replace(found, around=around, client=self._transport.client)
 
     @property
     def container(self) -> Container | None:
@@ -229,7 +268,8 @@ class Host:
 
     def _run(self, texts: Sequence[str], shows: Sequence[Callable[[str], str]]) -> tuple[Reply, ...]:
         try:
-            replies = self._transport.run(texts)
+            with self._company.call():
+                replies = self._transport.run(texts)
         except Unreachable as reason:
             self.note(f"{reason}; the client said:\n{reason.said}")
             raise
@@ -278,16 +318,20 @@ class Host:
         """Run a command that makes the agent act: once a run, whoever asks again gets the first answer.
 
         Returns the UTC instant of the target's clock just before it, and the reply. Raises NotApplicable in
-        a read-only run, and Inconclusive when the machine is already being triggered under another name.
+        a read-only run, and Inconclusive when the machine is already being triggered under another name, or
+        when the run asks for nothing more. The first one waits until it may (see Company).
         """
         if self.settings.read_only:
             raise NotApplicable("not triggered: this is a --read-only run")
-        owner = self._claims.claim((*self.identity.installation, self.layout.root), self.target.id)
+        owner = self._company.claims.claim((*self.identity.installation, self.layout.root), self.target.id)
         if owner != self.target.id:
             raise Inconclusive(
                 f"{self.target.id} is the same machine as {owner}, which this run already triggers: list it once"
             )
         sent = command.argv  # whatever is shown of its output, it is the same request
+        if not self._is_cleared:
+            self._company.clear(self)
+            self._is_cleared = True
         if sent not in self._answers:
             self._answers[sent] = self._sent_before(command)
             self._answers[sent] = self._trigger(command)
@@ -305,6 +349,14 @@ class Host:
     def _trigger(self, command: Command) -> tuple[datetime, Reply]:
         clock, reply = self._run([CLOCK, self._text(command)], [whole, command.show])
         return _read_clock(self.target.id, clock.stdout).now, reply
+
+    def sleep(self, seconds: float) -> None:
+        """Wait between two readings, without holding a turn. Raises Interrupted."""
+        self._company.sleep(seconds)
+
+    def hang_up(self) -> None:
+        """Keep no connection; the next command makes another one."""
+        self._transport.close()
 
     def note(self, reading: object) -> None:
         """Keep one reading of a poll for the evidence."""

@@ -246,6 +246,7 @@ def _begin(session: pytest.Session, run: Run) -> Recorder:
         version=version("qualys-verify"),
         scan_types=tuple(run.settings.scan_types),
         read_only=run.settings.read_only,
+        inventory=run.inventory,
     )
     expected = (missed(item) for item in session.items)
     recorder.begin(opening, (found for found in expected if found is not None))

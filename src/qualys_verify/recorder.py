@@ -9,7 +9,7 @@ from qualys_verify import provenance
 from qualys_verify.evidence import bundle, comparison_text
 from qualys_verify.evidence import journal as journal_file
 from qualys_verify.evidence.compare import Comparison, compare
-from qualys_verify.evidence.events import FORMAT, Check, Ended, Expected, Planned, Started
+from qualys_verify.evidence.events import FORMAT, Check, Ended, Expected, Inventory, Planned, Started
 from qualys_verify.evidence.journal import Journal
 from qualys_verify.evidence.redaction import Redactor
 from qualys_verify.evidence.result import Result, result_of
@@ -30,6 +30,7 @@ class Opening:
     version: str
     scan_types: tuple[str, ...]
     read_only: bool
+    inventory: Inventory
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class Recorder:
                 scan_types=opening.scan_types,
                 read_only=opening.read_only,
                 waivers=self._settings.waivers,
+                inventory=opening.inventory,
             )
         )
         self._journal.write(_plan(planned, clean))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from qualys_verify.evidence.still_open import OpenReason, still_open
 from qualys_verify.fleet import Fleet, Progress, Witness
 from qualys_verify.host import Host
 from qualys_verify.identity import Identity
+from qualys_verify.inventory import look_up, record
 from qualys_verify.observation import Observation
 from qualys_verify.settings import Settings
 from qualys_verify.targets import DemoSpec, Selection, Target, TargetError, refuse_twins
@@ -29,10 +31,11 @@ from qualys_verify.transport import SshSettings, Transport, connect, disconnect
 from qualys_verify.verdict import Finding
 
 if TYPE_CHECKING:
+    from qualys_verify.ssh.client import SshClient
     from qualys_verify.standin.bottlerocket import ClusterDemo
     from qualys_verify.standin.demo import Demo
 
-NO_DEMO = "the demo needs asyncssh and aiohttp: install it with `pip install 'qualys-verify[demo]'` (in a checkout: `pip install -e '.[demo]'`)"
+NO_DEMO = "the demo needs aiohttp: install it with `pip install 'qualys-verify[demo]'` (in a checkout: `pip install -e '.[demo]'`)"
 # How long a demo's stand-in scans take when nothing is said, in seconds.
 DEMO_DELAY = 2.0
 _LONG = 60
@@ -53,10 +56,13 @@ class Run:
         self.id = secrets.token_hex(4)
         self.folder = report_root / f"{self.started:%Y%m%dT%H%M%SZ}-{self.id}"
         self.redactor = Redactor(settings.evidence.redaction)
-        self.fleet = Fleet(settings.at_once)
+        self.fleet = Fleet(settings.at_once, settings.pace)
         self._deadline = Deadline(settings.command_timeout, self.fleet.interrupted)
-        search = replace(self._deadline, seconds=min(settings.command_timeout, settings.deadline or math.inf))
-        listed = settle(selection.targets, selection.pods, settings.kube, search)
+        search = replace(self._deadline, ends=self._ends)
+        found = look_up(selection.entries, settings.ssh_config, search)
+        sources = [source for source, _ in found]
+        listed = settle([target for _, target in found], selection.pods, settings.kube, search)
+        sources += [", ".join(spec.text for spec in selection.pods)] * (len(listed) - len(found))
         refuse_twins(listed)
         self.targets = tuple(replace(target, layout=settings.layout) for target in listed)
         self._demo_spec = selection.demo
@@ -64,9 +70,13 @@ class Run:
         self._clusters: ClusterDemo | None = None
         self._ways: dict[str, Transport] = {}
         if selection.demo:
-            self._clusters = _demo_clusters(selection.demo, self._deadline)
+            self._clusters = _demo_clusters(selection.demo, search)
             self.targets += self._clusters.targets if self._clusters else ()
             self.targets += _demo_targets(selection.demo)
+        sources += ["demo://"] * (len(self.targets) - len(listed))
+        # Under the names that evidence shows: the digest must not confirm what was taken out of them.
+        shown = [replace(target, id=self.redactor.clean(target.id)) for target in self.targets]
+        self.inventory = record(shown, map(self.redactor.clean, sources))
         self.targets = _named(self.targets, self.redactor, self.id)
         # Short: a control socket's path may have 104 characters at most.
         self._ssh = SshSettings(
@@ -106,18 +116,29 @@ class Run:
                 raise DeadlineOver(f"the run's time of {self.settings.deadline:g} s (--deadline) is over")
 
         directory = _short_directory()
-        self._ssh = replace(self._ssh, control_directory=directory)
+        client = self._ssh_client(plans)
+        self._ssh = replace(self._ssh, control_directory=directory, client=client)
         try:
             self._start_demo(plans)
             self.fleet.observe(plans, self._open, self._close, in_time, journal)
         finally:
             for way in list(self._ways.values()):
                 way.close()
+            if client is not None:
+                client.close()
             for number in range(len(self.targets)):  # also those whose observer a second Ctrl-C cut short
                 with suppress(OSError):
                     disconnect(self._ssh, number)
             self._stop_demo()
             shutil.rmtree(directory, ignore_errors=True)
+
+    def _ssh_client(self, plans: Mapping[Target, Sequence[Observation]]) -> "SshClient | None":
+        """SSH in this process, where it is spoken at all and not left to OpenSSH."""
+        if not self.settings.ssh_in_process or not any(item.scheme in {"ssh", "demo"} for item in plans):
+            return None
+        from qualys_verify.ssh.client import SshClient  # noqa: PLC0415  # with asyncssh, which takes its time
+
+        return SshClient(self.settings.at_once, self._deadline)
 
     def _open(self, target: Target) -> Host:
         settings, place = self.settings, target
@@ -126,7 +147,7 @@ class Run:
         if target.scheme == "demo":
             place = self._demo_place(target)
         transport = self._ways[target.id] = connect(place, self._ssh, self._deadline, self._number(target))
-        return Host(place, settings, transport, self.fleet.sleep, self.fleet.claims)
+        return Host(place, settings, transport, self.fleet)
 
     def _close(self, target: Target) -> None:
         if way := self._ways.pop(target.id, None):
@@ -135,7 +156,11 @@ class Run:
             disconnect(self._ssh, self._number(target))
 
     def _number(self, target: Target) -> int:
-        return self.targets.index(target)
+        return self._numbers[target.id]
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {target.id: number for number, target in enumerate(self.targets)}
 
     def _start_demo(self, plans: Mapping[Target, Sequence[Observation]]) -> None:
         if self._demo_spec is None or not any(target.scheme == "demo" for target in plans):
@@ -196,7 +221,7 @@ def _short_directory() -> Path:
 
 def _demo_clusters(spec: DemoSpec, deadline: Deadline) -> "ClusterDemo | None":
     """The demo's clusters, which run already, because their hosts are found as those of any cluster are."""
-    if find_spec("aiohttp") is None or find_spec("asyncssh") is None:
+    if find_spec("aiohttp") is None:
         raise TargetError(NO_DEMO)
     from qualys_verify.standin.bottlerocket import ClusterDemo, plan_clusters  # noqa: PLC0415  # only the demo needs it
     from qualys_verify.standin.process import DemoError  # noqa: PLC0415  # the same
@@ -211,8 +236,6 @@ def _demo_clusters(spec: DemoSpec, deadline: Deadline) -> "ClusterDemo | None":
 def _demo_targets(spec: DemoSpec) -> tuple[Target, ...]:
     from qualys_verify.standin.demo import plan  # noqa: PLC0415  # only the demo needs it
 
-    if find_spec("asyncssh") is None:
-        raise TargetError(NO_DEMO)
     if shutil.which("ssh") is None:
         raise TargetError("the demo needs the ssh command: install the OpenSSH client")
     try:

@@ -1,5 +1,6 @@
 """The options of a run: declared once for the command line, `pytest.ini` and `--help`, and read into values."""
 
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from qualys_verify.evidence.bundle import Seal
 from qualys_verify.evidence.redaction import Redactor, Rule, load_rules
 from qualys_verify.evidence.result import Result
 from qualys_verify.evidence.run_json import read_result
+from qualys_verify.pace import Pace, Share
 from qualys_verify.targets import EXAMPLE, is_selector, local_path
 from qualys_verify.waivers import Waiver, load_waivers
 
@@ -47,7 +49,9 @@ class Settings:
     ssh_identity_file: Path | None
     sudo: bool
     sudo_user: str | None
+    ssh_in_process: bool
     at_once: int
+    pace: Pace
     report_dir: Path | None
     evidence: "EvidenceSettings"
     kube: Defaults
@@ -109,6 +113,12 @@ def _dialect(text: str) -> Dialect | None:
         raise ValueError("is one of auto, runbook, vendor") from None
 
 
+def _ssh_client(text: str) -> str:
+    if text not in {"auto", "openssh"}:
+        raise ValueError("is auto or openssh")
+    return text
+
+
 def _scan_types(text: str) -> tuple[ScanType, ...]:
     names = [name.strip().lower() for name in text.split(",")]
     known = [item.value for item in ScanType]
@@ -141,6 +151,28 @@ def _count(text: str) -> int:
     if not re.fullmatch(r"\d{1,5}", text) or int(text) < 1:
         raise ValueError("is a whole number from 1 on")
     return int(text)
+
+
+def _at_once(text: str) -> int:
+    return _count(text) if text else min(256, 32 * (os.cpu_count() or 1))
+
+
+def _optional_count(text: str) -> int | None:
+    return _count(text) if text else None
+
+
+def _jitter(text: str) -> float:
+    try:
+        return 0.0 if text.strip() in {"0", "0s"} else _seconds(text)
+    except ValueError:
+        raise ValueError("is a time, such as 0, 15, 15s, 5m or 1h") from None
+
+
+def _share(text: str) -> Share:
+    match = re.fullmatch(r"(\d{1,6})(%?)", text.strip())
+    if not match or (match[2] and int(match[1]) > 100):  # noqa: PLR2004  # per cent
+        raise ValueError("is a number of hosts or a percentage of them, such as 0, 5 or 10%")
+    return Share(int(match[1]), is_percent=bool(match[2]))
 
 
 def _kube_name(text: str) -> str:
@@ -239,7 +271,7 @@ OPTIONS = (
         "poll-interval",
         _optional_seconds,
         "",
-        "time between two readings while a scan runs (default: 15)",
+        "time between two readings while a scan runs, a tenth more or less at random (default: 15)",
         _SECONDS,
     ),
     Option(
@@ -298,7 +330,46 @@ OPTIONS = (
         "the agent's log on the target (default: from its configuration)",
         _PATH,
     ),
-    Option("at-once", _count, "32", "how many hosts to speak to at the same time (default: 32)", "N"),
+    Option(
+        "ssh-client",
+        _ssh_client,
+        "auto",
+        "how ssh:// is spoken: auto (in this process, and by OpenSSH for a host whose configuration needs that) or openssh "
+        "(default: auto)",
+        "auto|openssh",
+    ),
+    Option(
+        "at-once",
+        _at_once,
+        "",
+        "how many hosts to speak to at the same time (default: 32 for each processor of this machine, at most 256)",
+        "N",
+    ),
+    Option(
+        "max-triggers-at-once",
+        _optional_count,
+        "",
+        "on how many hosts scans that this run asked for may be under way at the same time, as MaxConcurrency in AWS SSM; the "
+        "others wait for it before they are asked (default: no limit)",
+        "N",
+    ),
+    Option(
+        "trigger-jitter",
+        _jitter,
+        "0",
+        "each host waits a random time up to this before it is asked, so that hosts of one hypervisor do not scan in the same "
+        "second (default: 0)",
+        _SECONDS,
+    ),
+    Option(
+        "max-inconclusive",
+        _share,
+        "100%",
+        "ask no further host for scans once more than this many hosts, or this percentage of the run's hosts, could not be looked "
+        "at (unreachable, no sudo, ...), as MaxErrors in AWS SSM or max_fail_percentage in Ansible: more than, not as many as; "
+        "hosts asked before are followed to their end, and looking goes on (default: no limit)",
+        "N|N%",
+    ),
     Option(
         "kube-namespace",
         _kube_name,
@@ -444,7 +515,13 @@ def read_settings(config: "pytest.Config") -> Settings:
         ssh_identity_file=_readable(config, "ssh_identity_file", "--ssh-identity-file"),
         sudo=bool(config.getoption("sudo")),
         sudo_user=config.getoption("sudo_user"),
+        ssh_in_process=_value(config, "ssh-client") == "auto",
         at_once=_value(config, "at-once"),
+        pace=Pace(
+            at_once=_value(config, "max-triggers-at-once"),
+            jitter=_value(config, "trigger-jitter"),
+            max_inconclusive=_value(config, "max-inconclusive"),
+        ),
         report_dir=_value(config, "report-dir"),
         evidence=_evidence_settings(config),
         kube=Defaults(

@@ -1,6 +1,7 @@
 """What a run does not do, because a thousand hosts would pay for it."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -23,13 +24,17 @@ def test_what_a_run_does_not_need_is_not_imported():
 
 
 def judged(ran):
-    """What the evidence says, without times and paths."""
+    """What the evidence says, numbers aside."""
     told = json.loads(next(ran.folder.glob("reports/2*/run.json")).read_text())
     return {
-        (host["id"], item["test"]): (item["verdict"], item["observed"].partition(" ago")[0], item["rests_on"])
+        (host["id"], item["test"]): (
+            item["verdict"],
+            re.sub("[0-9]+", "#", item["observed"]),
+            re.sub("[0-9]+", "#", item["reason"]),
+            item["rests_on"],
+        )
         for host in told["hosts"]
         for item in host["assessments"]
-        if "for " not in item["observed"]
     }
 
 

@@ -15,6 +15,7 @@ from qualys_verify.evidence.events import (
     Command,
     Ended,
     Identified,
+    Inventory,
     Judged,
     Merged,
     Observed,
@@ -116,7 +117,8 @@ class Run(msgspec.Struct, frozen=True):
     """The run itself.
 
     `ended` and `exit_status` are None for a run that was killed, whose evidence is incomplete. `redacted` counts what
-    redaction took out, by rule. `parts` are the runs that were merged into this one.
+    redaction took out, by rule. `parts` are the runs that were merged into this one, `inventories` the hosts that were
+    meant: one, or several where runs over different ones were merged.
     """
 
     id: str
@@ -137,6 +139,7 @@ class Run(msgspec.Struct, frozen=True):
     read_only: bool
     redacted: dict[str, int]
     parts: tuple[Part, ...]
+    inventories: tuple[Inventory, ...] = ()
 
     @property
     def is_complete(self) -> bool:
@@ -238,6 +241,7 @@ def _run(events: Sequence[AnyEvent], starts: Sequence[Started], verdicts: Sequen
         read_only=any(start.read_only for start in starts),
         redacted=_redacted(events),
         parts=merged.parts if merged else (),
+        inventories=tuple(dict.fromkeys(start.inventory for start in starts if start.inventory)),
     )
 
 
