@@ -80,7 +80,9 @@ def _can_redraw(config: pytest.Config, terminal: TerminalReporter) -> bool:
     """Whether somebody sits at a terminal that moves its cursor, and nothing else writes to it meanwhile."""
     is_dumb = os.environ.get("TERM", "dumb").lower() in {"", "dumb", "unknown"}
     is_pipeline = "CI" in os.environ or "BUILD_NUMBER" in os.environ  # as pytest has it
-    has_live_log = config.getoption("log_cli_level", None) is not None or config.getini("log_cli")
+    has_live_log = config.getoption("log_cli_level", None) is not None or (
+        config.pluginmanager.hasplugin("logging-plugin") and config.getini("log_cli")
+    )
     return bool(terminal.isatty) and not (is_dumb or is_pipeline or has_live_log)
 
 
