@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cached_property
 from hashlib import sha256
 from pathlib import PurePosixPath
 from threading import Lock
@@ -17,6 +16,7 @@ from qualys_verify.agent.commands import beginning
 from qualys_verify.agent.container import Container
 from qualys_verify.agent.layout import Layout
 from qualys_verify.identity import CLOCK, PROBES, Identity, read_identity
+from qualys_verify.once import once
 from qualys_verify.reasons import Denied, Inconclusive, NotApplicable, TimedOut, Unreachable
 from qualys_verify.settings import Settings
 from qualys_verify.targets import Target
@@ -130,8 +130,8 @@ class Alone:
 class Scribe(Protocol):
     """Writes down at once what happens on hosts, and gives it back as it may be kept: without secrets."""
 
-    def command(self, record: "Record", reply: Reply) -> Reply:
-        """One command of an observation, as it was run."""
+    def command(self, record: "Record", reply: Reply) -> Reply | None:
+        """One command of an observation, as it was run; None where it has not to be kept besides."""
 
     def reading(self, record: "Record", at: datetime, text: str) -> str:
         """What one look came to; `at` is UTC by the controller's clock."""
@@ -170,7 +170,9 @@ class Record:
 
     def command(self, reply: Reply) -> None:
         """Write down a command."""
-        self.replies.append(self.scribe.command(self, reply))
+        kept = self.scribe.command(self, reply)
+        if kept is not None:
+            self.replies.append(kept)
 
     def reading(self, text: str) -> None:
         """Write down what a look came to."""
@@ -203,7 +205,7 @@ class Host:
         """The agent's paths, as far as options or the inventory name them."""
         return self.target.layout
 
-    @cached_property
+    @once
     def identity(self) -> Identity:
         """Who answers; asked once, before everything else.
 
@@ -229,7 +231,7 @@ class Host:
         """Whether it is a container without an init system of its own: then there are no units in it."""
         return self.target.is_contained and not (self.container and self.container.is_machine)
 
-    @cached_property
+    @once
     def may_guard(self) -> bool:
         """Whether sudo allows `timeout` before a command: then a hung one is ended on the target, too.
 

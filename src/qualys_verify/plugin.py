@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from _pytest.terminal import TerminalReporter
 
+from qualys_verify import protocol
 from qualys_verify.evidence import howto
 from qualys_verify.evidence.bundle import PAGE
 from qualys_verify.evidence.comparison_text import as_text
@@ -23,7 +24,7 @@ from qualys_verify.evidence.signature import try_key
 from qualys_verify.evidence.terminal import Look, for_encoding, render
 from qualys_verify.findings import annotate, finding_of, missed, redact, target_of, waive
 from qualys_verify.names import without_pod
-from qualys_verify.observation import FLEET, Observation, is_trigger, plan
+from qualys_verify.observation import FLEET, Observation, Sightings, is_trigger, plan
 from qualys_verify.progress import Ticker
 from qualys_verify.recorder import Opening, Recorder, Sealed, redacted
 from qualys_verify.run import DeadlineOver, Run, reports_of
@@ -168,6 +169,12 @@ def target(request: pytest.FixtureRequest) -> Target:
     return value
 
 
+@pytest.fixture(scope="session")
+def sightings(request: pytest.FixtureRequest) -> Sightings:
+    """What was seen of all hosts."""
+    return request.config.stash[FLEET]
+
+
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Refuse a run without hosts, and mark the tests that make the agent act."""
@@ -226,7 +233,10 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
 def _begin(session: pytest.Session, run: Run) -> Recorder:
     """The journal, with who runs what and what is expected of which host."""
     config = session.config
-    recorder = Recorder(run.folder, run.redactor, run.settings.evidence)
+    has_page = config.pluginmanager.hasplugin(
+        "qualys-verify-page"
+    )  # it shows transcripts before the journal is read
+    recorder = Recorder(run.folder, run.redactor, run.settings.evidence, keeps_replies=has_page)
     opening = Opening(
         id=run.id,
         started=run.started,
@@ -236,9 +246,10 @@ def _begin(session: pytest.Session, run: Run) -> Recorder:
         version=version("qualys-verify"),
         scan_types=tuple(run.settings.scan_types),
         read_only=run.settings.read_only,
+        inventory=run.inventory,
     )
     expected = (missed(item) for item in session.items)
-    recorder.begin(opening, [redacted(found, run.redactor) for found in expected if found is not None])
+    recorder.begin(opening, (found for found in expected if found is not None))
     config.stash[RECORDER] = recorder
     return recorder
 
@@ -260,12 +271,22 @@ def _plans(items: list[pytest.Item]) -> dict[Target, tuple[Observation, ...]]:
     return {found: plan(names) for found, names in asked.items()}
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
+    """Tests that only read what was seen are run without what pytest puts around others."""
+    target = target_of(item)
+    if target is None or not isinstance(item, pytest.Function) or not protocol.only_reads(item):
+        return None
+    protocol.run(item, target)
+    return True
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
     call: pytest.CallInfo[None],
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Turn each outcome into a finding: verdict, what was observed, and the transcript it rests on."""
+    """Turn each outcome into a finding: verdict, what was observed, and the observations it rests on."""
     report = yield
     run, recorder = item.config.stash.get(RUN, None), item.config.stash.get(RECORDER, None)
     if run is None or recorder is None:
@@ -304,8 +325,8 @@ def _settle_status(session: pytest.Session, recorder: Recorder, exitstatus: int)
     config = session.config
     findings, run = config.stash[FINDINGS], config.stash[RUN]
     for item in session.items:  # the ledger: what was expected, and the run did not come to
-        finding = missed(item)
-        if finding is not None and finding.nodeid not in findings:
+        finding = None if item.nodeid in findings else missed(item)
+        if finding is not None:
             findings[finding.nodeid] = redacted(finding, run.redactor)
             recorder.scribe.judged(findings[finding.nodeid])
     if findings:

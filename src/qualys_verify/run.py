@@ -23,6 +23,7 @@ from qualys_verify.evidence.still_open import OpenReason, still_open
 from qualys_verify.fleet import Fleet, Progress, Witness
 from qualys_verify.host import Host
 from qualys_verify.identity import Identity
+from qualys_verify.inventory import look_up, record
 from qualys_verify.observation import Observation
 from qualys_verify.settings import Settings
 from qualys_verify.targets import DemoSpec, Selection, Target, TargetError, refuse_twins
@@ -57,8 +58,11 @@ class Run:
         self.redactor = Redactor(settings.evidence.redaction)
         self.fleet = Fleet(settings.at_once, settings.pace)
         self._deadline = Deadline(settings.command_timeout, self.fleet.interrupted)
-        search = replace(self._deadline, seconds=min(settings.command_timeout, settings.deadline or math.inf))
-        listed = settle(selection.targets, selection.pods, settings.kube, search)
+        search = replace(self._deadline, ends=self._ends)
+        found = look_up(selection.entries, settings.ssh_config, search)
+        sources = [source for source, _ in found]
+        listed = settle([target for _, target in found], selection.pods, settings.kube, search)
+        sources += [", ".join(spec.text for spec in selection.pods)] * (len(listed) - len(found))
         refuse_twins(listed)
         self.targets = tuple(replace(target, layout=settings.layout) for target in listed)
         self._demo_spec = selection.demo
@@ -66,9 +70,13 @@ class Run:
         self._clusters: ClusterDemo | None = None
         self._ways: dict[str, Transport] = {}
         if selection.demo:
-            self._clusters = _demo_clusters(selection.demo, self._deadline)
+            self._clusters = _demo_clusters(selection.demo, search)
             self.targets += self._clusters.targets if self._clusters else ()
             self.targets += _demo_targets(selection.demo)
+        sources += ["demo://"] * (len(self.targets) - len(listed))
+        # Under the names that evidence shows: the digest must not confirm what was taken out of them.
+        shown = [replace(target, id=self.redactor.clean(target.id)) for target in self.targets]
+        self.inventory = record(shown, map(self.redactor.clean, sources))
         self.targets = _named(self.targets, self.redactor, self.id)
         # Short: a control socket's path may have 104 characters at most.
         self._ssh = SshSettings(

@@ -60,7 +60,7 @@ def _start(chain: Chain) -> Started:
     starts = tuple(of_kind(chain.events, Started))
     if len(starts) != 1:
         raise ValueError("a journal is not that of one run: merge the runs themselves, all at once")
-    if starts[0].format != FORMAT:
+    if starts[0].format.partition(".")[0] != FORMAT.partition(".")[0]:
         raise ValueError(f"a journal is of format {starts[0].format}, and this version merges {FORMAT}")
     return starts[0]
 
