@@ -8,9 +8,7 @@ from tests.evidence import sample
 
 
 def finding(host, step="1", verdict=Verdict.COMPLIANT, observed="", reason=""):
-    return Finding(
-        f"t.py::test[{host}]", host, step, "it runs", "start it", verdict, observed, reason, 0.0
-    )
+    return Finding(f"t.py::test[{host}]", host, step, "it runs", "start it", verdict, observed, reason, 0.0)
 
 
 def shown(findings, reasons=(), waivers=(), note="", *, colour=False):
