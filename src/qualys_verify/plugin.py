@@ -3,7 +3,7 @@
 import signal
 import sys
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
@@ -27,19 +27,27 @@ from qualys_verify.observation import FLEET, Observation, is_trigger, plan
 from qualys_verify.progress import Ticker
 from qualys_verify.recorder import Opening, Recorder, Sealed, redacted
 from qualys_verify.run import DeadlineOver, Run, reports_of
+from qualys_verify.scribe import JournalScribe
 from qualys_verify.settings import (
+    Settings,
     add_options,
     given_options,
     host_specs,
+    limit_workers,
     read_settings,
     refuse_foreign_options,
+    wants_workers,
 )
 from qualys_verify.targets import EXAMPLE, Target, select
 from qualys_verify.verdict import Finding, Verdict, exit_status
 from qualys_verify.waivers import covering
+from qualys_verify.workers import wire
+from qualys_verify.workers.worker import Link, Worker, WorkerRun, is_worker
 
 RUN = pytest.StashKey[Run]()
 RECORDER = pytest.StashKey[Recorder]()
+SCRIBE = pytest.StashKey[JournalScribe]()  # who writes down each verdict: the recorder's, or a worker's
+EXPECTED = pytest.StashKey[list[Finding]]()  # the ledger
 SEALED = pytest.StashKey[Sealed]()
 INTERRUPTED = pytest.StashKey[str]()  # why the run ended early
 UNSEALED = pytest.StashKey[str]()  # why the evidence is not whole
@@ -67,7 +75,13 @@ def pytest_configure(config: pytest.Config) -> None:
             return
         refuse_foreign_options(config)
         _end_in_order(config)
+        if is_worker(config):
+            _begin_worker(config, settings)
+            return
         run = Run(settings, select(specs), settings.report_dir or reports_of(config.rootpath))
+        if not run.targets:
+            run.stop_demo()
+            pytest.exit(_no_host_in_shard(run), returncode=int(pytest.ExitCode.NO_TESTS_COLLECTED))
         if _will_look(config):
             _check_evidence(run)
             name_page(config, run)
@@ -80,6 +94,42 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Sealing(), "qualys-verify-sealing")
     _collect_the_runbook(config)
     _leave_the_end_to_the_summary(config)
+    _share_out(config, run)
+
+
+def _begin_worker(config: pytest.Config, settings: Settings) -> None:
+    """A worker of xdist's is given its hosts, and leaves the evidence to the controller."""
+    given = config.workerinput  # type: ignore[attr-defined]  # xdist's, in workers only
+    handed = wire.read_handed(given[wire.HANDED])
+    run, link = WorkerRun(settings, handed), Link(given[wire.CHANNEL])
+    run.fleet.claims = link
+    worker = Worker(run, link, handed, _plans)
+    config.stash[RUN], config.stash[FLEET], config.stash[FINDINGS] = run, run.fleet, {}
+    config.stash[SCRIBE] = worker.scribe
+    config.pluginmanager.register(worker, "qualys-verify-worker")
+    _collect_the_runbook(config)
+
+
+def _share_out(config: pytest.Config, run: Run) -> None:
+    """Where xdist is asked for workers (`-n`, `--tx`), have it share out the hosts as we do."""
+    if not wants_workers(config):
+        return
+    if not _will_look(config):
+        config.option.dist = "no"
+        return
+    from qualys_verify.workers.controller import Controller  # noqa: PLC0415  # xdist is an extra
+
+    limit_workers(config, len(run.targets))
+
+    def begin(expected: Sequence[Finding]) -> Recorder:
+        return _begin(config, run, expected)
+
+    controller = Controller(config, run, config.stash[FINDINGS], begin)
+    config.pluginmanager.register(controller, "qualys-verify-workers")
+
+
+def _no_host_in_shard(run: Run) -> str:
+    return f"--shard={run.settings.shard} has no host: there are {run.inventory.hosts}, which the shards before it look at"
 
 
 def _end_in_order(config: pytest.Config) -> None:
@@ -114,7 +164,7 @@ def pytest_report_header(
     """Other plugins print the environment of a pipeline with `-v`, and what is secret in it."""
     headers = yield
     run = config.stash.get(RUN, None)
-    if run is None:
+    if run is None or is_worker(config):
         return headers
     clean = run.redactor.clean
     if not _will_look(config):  # otherwise the summary says it
@@ -206,11 +256,15 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     as interrupted.
     """
     run = session.config.stash.get(RUN, None)
+    if isinstance(run, WorkerRun):  # it has a loop of its own
+        return (yield)
     broken = session.testsfailed and not session.config.option.continue_on_collection_errors
     if run is None or broken or not session.items or not _will_look(session.config):
         return (yield)
     _leave_out_file_names(session.config)
-    recorder = _begin(session, run)
+    found = (missed(item) for item in session.items)
+    expected = [redacted(finding, run.redactor) for finding in found if finding is not None]
+    recorder = _begin(session.config, run, expected)
     try:
         with Ticker(session.config) as ticker:
             run.observe(_plans(session.items), ticker.show, recorder.scribe)
@@ -223,9 +277,8 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     return (yield)
 
 
-def _begin(session: pytest.Session, run: Run) -> Recorder:
+def _begin(config: pytest.Config, run: Run, expected: Sequence[Finding]) -> Recorder:
     """The journal, with who runs what and what is expected of which host."""
-    config = session.config
     recorder = Recorder(run.folder, run.redactor, run.settings.evidence)
     opening = Opening(
         id=run.id,
@@ -236,10 +289,15 @@ def _begin(session: pytest.Session, run: Run) -> Recorder:
         version=version("qualys-verify"),
         scan_types=tuple(run.settings.scan_types),
         read_only=run.settings.read_only,
+        shard=run.settings.shard,
+        inventory=run.inventory,
     )
-    expected = (missed(item) for item in session.items)
-    recorder.begin(opening, [redacted(found, run.redactor) for found in expected if found is not None])
-    config.stash[RECORDER] = recorder
+    recorder.begin(opening, expected)
+    config.stash[RECORDER], config.stash[SCRIBE], config.stash[EXPECTED] = (
+        recorder,
+        recorder.scribe,
+        list(expected),
+    )
     return recorder
 
 
@@ -260,6 +318,13 @@ def _plans(items: list[pytest.Item]) -> dict[Target, tuple[Observation, ...]]:
     return {found: plan(names) for found, names in asked.items()}
 
 
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist's
+def pytest_testnodedown(error: object) -> None:
+    """Workers that find no host to verify say so once, not each and again."""
+    if error and NO_HOSTS in str(error):
+        raise pytest.UsageError(NO_HOSTS)
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
@@ -267,8 +332,8 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Turn each outcome into a finding: verdict, what was observed, and the transcript it rests on."""
     report = yield
-    run, recorder = item.config.stash.get(RUN, None), item.config.stash.get(RECORDER, None)
-    if run is None or recorder is None:
+    run, scribe = item.config.stash.get(RUN, None), item.config.stash.get(SCRIBE, None)
+    if run is None or scribe is None:
         return report
     finding = finding_of(item, report, call.excinfo)
     about = finding.target if finding else ""
@@ -279,7 +344,7 @@ def pytest_runtest_makereport(
         if waiver is not None:
             finding = waive(report, finding, waiver)
         item.config.stash[FINDINGS][finding.nodeid] = finding
-        recorder.scribe.judged(finding)
+        scribe.judged(finding)
         annotate(report, finding)
     return report
 
@@ -302,17 +367,22 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
 
 def _settle_status(session: pytest.Session, recorder: Recorder, exitstatus: int) -> None:
     config = session.config
-    findings, run = config.stash[FINDINGS], config.stash[RUN]
-    for item in session.items:  # the ledger: what was expected, and the run did not come to
-        finding = missed(item)
-        if finding is not None and finding.nodeid not in findings:
-            findings[finding.nodeid] = redacted(finding, run.redactor)
-            recorder.scribe.judged(findings[finding.nodeid])
+    findings = config.stash[FINDINGS]
+    for finding in config.stash[EXPECTED]:  # the ledger: what was expected, and the run did not come to
+        known = findings.pop(finding.nodeid, None)  # put back in the order of the plan
+        if known is None:
+            recorder.scribe.judged(finding)
+        findings[finding.nodeid] = known or finding
     if findings:
         verdicts = [finding.verdict for finding in findings.values()]
         own = sum(verdict in {Verdict.NON_COMPLIANT, Verdict.INCONCLUSIVE} for verdict in verdicts)
         if session.testsfailed <= own:  # otherwise a test that is not of the runbook failed, too
             session.exitstatus = exit_status(verdicts, int(exitstatus))
+    workers = config.pluginmanager.get_plugin("qualys-verify-workers")
+    if workers is not None:
+        config.stash[INTERRUPTED] = workers.interrupted
+        if workers.broken:
+            raise OSError(0, workers.broken)
     recorder.end(int(session.exitstatus), config.stash.get(INTERRUPTED, ""))
 
 
@@ -337,7 +407,7 @@ class Sealing:
 def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:
     """Hosts by steps, and each problem once."""
     run, findings = config.stash.get(RUN, None), list(config.stash.get(FINDINGS, {}).values())
-    if run is None or config.get_verbosity() < -1 or not _will_look(config):
+    if run is None or is_worker(config) or config.get_verbosity() < -1 or not _will_look(config):
         return
     if not findings:
         terminalreporter.write_line("Nothing was assessed: no sentence of the runbook was selected.")
@@ -371,6 +441,6 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     for end, handler in config.stash.get(HANDLERS, {}).items():
         signal.signal(end, handler)
     run = config.stash.get(RUN, None)
-    if run is not None:
+    if run is not None and not is_worker(config):
         with suppress(OSError):
             run.folder.rmdir()
