@@ -82,6 +82,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if not run.targets:
             run.stop_demo()
             pytest.exit(_no_host_in_shard(run), returncode=int(pytest.ExitCode.NO_TESTS_COLLECTED))
+        has_workers = wants_workers(config) and _will_look(config)
         if _will_look(config):
             _check_evidence(run)
             name_page(config, run)
@@ -94,7 +95,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Sealing(), "qualys-verify-sealing")
     _collect_the_runbook(config)
     _leave_the_end_to_the_summary(config)
-    _share_out(config, run)
+    if has_workers:
+        _share_out(config, run)
+    elif hasattr(config.option, "dist"):
+        config.option.dist = "no"  # xdist would start workers to look at nothing
 
 
 def _begin_worker(config: pytest.Config, settings: Settings) -> None:
@@ -111,12 +115,7 @@ def _begin_worker(config: pytest.Config, settings: Settings) -> None:
 
 
 def _share_out(config: pytest.Config, run: Run) -> None:
-    """Where xdist is asked for workers (`-n`, `--tx`), have it share out the hosts as we do."""
-    if not wants_workers(config):
-        return
-    if not _will_look(config):
-        config.option.dist = "no"
-        return
+    """Have xdist's workers (`-n`, `--tx`) share the hosts as our controller says."""
     from qualys_verify.workers.controller import Controller  # noqa: PLC0415  # xdist is an extra
 
     limit_workers(config, len(run.targets))
@@ -318,11 +317,23 @@ def _plans(items: list[pytest.Item]) -> dict[Target, tuple[Observation, ...]]:
     return {found: plan(names) for found, names in asked.items()}
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """A worker that finds nothing that it could run says why: xdist would only say that it ended."""
+    try:
+        return (yield)
+    except pytest.UsageError as error:
+        if is_worker(session.config):
+            session.config.workeroutput[wire.USAGE] = str(error)  # type: ignore[attr-defined]  # xdist's
+        raise
+
+
 @pytest.hookimpl(optionalhook=True)  # pytest-xdist's
-def pytest_testnodedown(error: object) -> None:
-    """Workers that find no host to verify say so once, not each and again."""
-    if error and NO_HOSTS in str(error):
-        raise pytest.UsageError(NO_HOSTS)
+def pytest_testnodedown(node: Any) -> None:  # noqa: ANN401  # xdist is an extra
+    """Workers of a run without hosts say so once, not each."""
+    said = getattr(node, "workeroutput", {}).get(wire.USAGE, "")
+    if said == NO_HOSTS:
+        raise pytest.UsageError(said)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -25,6 +25,7 @@ from qualys_verify.workers.share import ByHost, shares
 
 _TICK = 0.5
 _BY_HAND = "stopped by the user or a signal"
+_NOT_BEGUN = "another worker did not begin"
 
 
 @dataclass
@@ -141,15 +142,13 @@ class Controller:
             raise session.Interrupted(f"{session.testsfailed} errors during collection")
         expected = dict.fromkeys(finding.target for finding in self._plan)
         found = shares(tuple(expected), len(nodes))
-        if not self._plan:
-            return found, {}
-        self._evidence = _Evidence(self._open(self._plan), self._findings, self._run.told)
-        targets = {self._run.redactor.clean(target.id): target for target in self._run.targets}
+        if self._plan:
+            self._evidence = _Evidence(self._open(self._plan), self._findings, self._run.told)
+        targets = {target.id: target for target in self._run.targets}
         self._run.start_demo([targets[name] for name in expected])
         for node, share in zip(nodes, found, strict=True):
             member = self._members[node]
-            member.hosts = share
-            member.at = Progress(0, len(share), {})
+            member.hosts, member.at = share, Progress(0, len(share), {})
             member.tell(wire.Begin(tuple(self._run.place_of(targets[name]) for name in share)))
         return found, {finding.nodeid: finding.target for finding in self._plan}
 
@@ -163,7 +162,7 @@ class Controller:
                 member.tell(wire.Claimed(number, self._claims.claim(machine, target)))
             case wire.Looking(done, hosts, waiting):
                 member.at = Progress(done, hosts, waiting)
-            case wire.CutShort():
+            case wire.CutShort() if message.reason != _NOT_BEGUN:
                 self._cut = self._cut or message
                 if not message.by_deadline:  # the others have the same one
                     self._end(message.reason)
@@ -179,11 +178,15 @@ class Controller:
 
     @pytest.hookimpl
     def pytest_testnodedown(self, node: WorkerController, error: object) -> None:
-        """A worker has ended; with an error, it is lost."""
+        """A worker has ended; with an error, it is lost. Before all have begun, that is the end for all."""
         member = self._members[node]
         member.at = Progress(member.at.hosts, member.at.hosts, {})
-        if error:
-            member.lost = str(error).strip().splitlines()[-1]
+        said = getattr(node, "workeroutput", {}).get(wire.USAGE, "")
+        if said or error:
+            member.lost = " ".join(said.split()) or str(error).strip().splitlines()[-1]
+            if self._evidence is None:
+                self._end(_NOT_BEGUN)
+                self._xdist.triggershutdown()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
@@ -222,12 +225,17 @@ class Controller:
         """Why the run ended early; empty when it did not."""
         return self._cut.reason if self._cut else ""
 
+    @property
+    def _xdist(self) -> DSession:
+        """The session that xdist has itself, which is there as soon as there are workers."""
+        found = self._config.pluginmanager.get_plugin("dsession")
+        assert isinstance(found, DSession)  # noqa: S101  # see above
+        return found
+
     def _wait_for_workers(self) -> None:
-        waits = self._config.pluginmanager.get_plugin("dsession")
-        assert isinstance(waits, DSession)  # noqa: S101  # xdist has it wherever it asks for a scheduler
-        waits.triggershutdown()
-        while not waits.session_finished:
-            waits.loop_once()
+        self._xdist.triggershutdown()
+        while not self._xdist.session_finished:
+            self._xdist.loop_once()
 
     def _report_lost(self) -> None:
         """A row for each test that a lost worker did not come to; before anything was begun, it is a usage error."""

@@ -14,9 +14,10 @@ from qualys_verify.evidence.events import AnyEvent
 from qualys_verify.targets import DemoSpec, Target
 from qualys_verify.verdict import Finding
 
-# The names in xdist's `workerinput`.
+# The names in xdist's `workerinput`, and in its `workeroutput`.
 HANDED = "qualys_verify_handed"
 CHANNEL = "qualys_verify_channel"
+USAGE = "qualys_verify_usage"
 
 
 class Message(msgspec.Struct, frozen=True, tag=True):
