@@ -71,7 +71,9 @@ def _add_merge(commands: Commands) -> None:
         description="Ends 0 when it is made, 4 when it cannot be, and 6 when it is made and a shard is missing (pytest --shard): its "
         "hosts are inconclusive.",
     )
-    merged.add_argument("bundles", type=Path, nargs="+", metavar="BUNDLE", help="the runs' folders")
+    merged.add_argument(
+        "bundles", type=Path, nargs="+", metavar="BUNDLE", help="the runs' folders, or a folder of them"
+    )
     merged.add_argument("--to", type=Path, required=True, metavar="DIR", help="the folder to be made")
     merged.add_argument(
         "--prefer",
@@ -189,9 +191,10 @@ def run_merge(parsed: argparse.Namespace) -> int:
     folder: Path = parsed.to
     if folder.exists():
         raise ValueError(f"{folder} is there already: name a folder to be made")
-    for source in parsed.bundles:
+    sources = [source for named in parsed.bundles for source in _bundles_in(named)]
+    for source in sources:
         _refuse_what_does_not_hold(source)
-    chains = [bundle.read_chain(source) for source in parsed.bundles]
+    chains = [bundle.read_chain(source) for source in sources]
     missing = missing_shards(chains)
     events = merge(chains, parsed.prefer)
     if parsed.sign_key:
@@ -207,6 +210,14 @@ def run_merge(parsed: argparse.Namespace) -> int:
     for shard in missing:
         _say(f"? {shard.sentence}")
     return INCONCLUSIVE_STATUS if missing else 0
+
+
+def _bundles_in(folder: Path) -> list[Path]:
+    """A run's folder, or the runs in a folder that is none."""
+    if (folder / journal_file.NAME).is_file() or not folder.is_dir():
+        return [folder]
+    inside = sorted(path.parent for path in folder.glob(f"*/{journal_file.NAME}"))
+    return [path for path in inside if not path.is_symlink()] or [folder]
 
 
 def _refuse_what_does_not_hold(folder: Path) -> None:

@@ -12,7 +12,7 @@ from qualys_verify.names import without_pod
 from qualys_verify.targets import Target
 
 MOST = 10000
-_SHARD = re.compile(r"(?P<index>\d{1,5})(?P<from_zero>\+1)?/(?P<count>\d{1,5})")
+_SHARD = re.compile(r"(?P<index>[0-9]{1,5})(?P<from_zero>\+1)?/(?P<count>[0-9]{1,5})")
 
 
 @dataclass(frozen=True)

@@ -81,5 +81,5 @@ def workers_of(running):
     return [
         pid
         for pid in children_of(running._process.pid)
-        if b"execnet" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        if b"exec(eval(" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]

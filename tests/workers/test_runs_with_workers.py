@@ -90,7 +90,10 @@ def test_the_evidence_has_all_that_a_single_process_leaves(shared, alone):
     assert files[0] == files[1]
     assert all("$ " in path.read_text() for path in folders[0].glob("transcripts/*"))
     done = subprocess.run(
-        [sys.executable, "-m", "qualys_verify.cli", "verify", folders[0]], capture_output=True, text=True
+        [sys.executable, "-m", "qualys_verify.cli", "verify", folders[0]],
+        check=False,
+        capture_output=True,
+        text=True,
     )
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -146,7 +149,7 @@ def test_a_killed_worker_s_hosts_are_inconclusive_and_nobody_else_asks_them(star
     assert left_behind(ran) == []
 
 
-def test_all_workers_killed(start, until, asked):
+def test_all_workers_killed(start, until):
     running = start("--hosts=demo://healthy?hosts=2&delay=60", "-n", "2")
     until(lambda: all_are_asked(running, 2), 60)
     for pid in workers_of(running):
@@ -191,15 +194,18 @@ def test_a_killed_controller_leaves_a_journal_to_render_and_no_process(start, un
     until(lambda: not workers_of(running) and not running.left_behind, 40)
     (folder,) = running.folder.glob("reports/2*")
     done = subprocess.run(
-        [sys.executable, "-m", "qualys_verify.cli", "render", folder], capture_output=True, text=True
+        [sys.executable, "-m", "qualys_verify.cli", "render", folder],
+        check=False,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     assert "incomplete" in done.stdout
     assert list(folder.glob("transcripts/*"))
 
 
-def test_read_only_triggers_nothing(start, until):
-    ran = start(HOSTS, "-n", "2", "--read-only").end()
+def test_read_only_triggers_nothing(run):
+    ran = run(HOSTS, "-n", "2", "--read-only")
     assert ran.status == 0
     assert result_of(ran).run.read_only
     assert not any(
@@ -217,11 +223,11 @@ def test_the_first_failure_ends_it_as_in_one_process(run):
     assert result.verdicts["non-compliant"] >= 1
 
 
-def test_last_failed_runs_what_failed_and_nothing_else(run, start, tmp_path):
+def test_last_failed_runs_what_failed_and_nothing_else(run):
     first = run("--hosts=demo://?delay=0.3", "-n", "2", "--poll-timeout=2")
     assert first.status == 1
     bad = {name for name, outcome in first.rows.items() if outcome in {"failure", "error"}}
-    again = start(
+    again = run(
         "--hosts=demo://?delay=0.3",
         "-n",
         "2",
@@ -229,7 +235,7 @@ def test_last_failed_runs_what_failed_and_nothing_else(run, start, tmp_path):
         "--lf",
         "-o",
         f"cache_dir={first.folder}/cache",
-    ).end()
+    )
     assert again.status == 1
     assert set(again.rows) == bad
 
@@ -245,7 +251,6 @@ def test_last_failed_runs_what_failed_and_nothing_else(run, start, tmp_path):
         ["-n2", "-q"],
         ["-n2", "-vv"],
         ["-n2", "-p", "no:terminal"],
-        ["-n2", "-p", "no:cacheprovider"],
         ["-n2", "-p", "no:html"],
     ],
     ids=" ".join,
