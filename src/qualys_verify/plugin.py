@@ -25,6 +25,7 @@ from qualys_verify.findings import annotate, finding_of, missed, redact, target_
 from qualys_verify.names import without_pod
 from qualys_verify.observation import FLEET, Observation, is_trigger, plan
 from qualys_verify.progress import Ticker
+from qualys_verify.provenance import runbook_digest
 from qualys_verify.recorder import Opening, Recorder, Sealed, redacted
 from qualys_verify.run import DeadlineOver, Run, reports_of
 from qualys_verify.scribe import JournalScribe
@@ -83,6 +84,8 @@ def pytest_configure(config: pytest.Config) -> None:
             run.stop_demo()
             pytest.exit(_no_host_in_shard(run), returncode=int(pytest.ExitCode.NO_TESTS_COLLECTED))
         has_workers = wants_workers(config) and _will_look(config)
+        if has_workers:
+            _limit_workers(config, run)
         if _will_look(config):
             _check_evidence(run)
             name_page(config, run)
@@ -105,6 +108,10 @@ def _begin_worker(config: pytest.Config, settings: Settings) -> None:
     """A worker of xdist's is given its hosts, and leaves the evidence to the controller."""
     given = config.workerinput  # type: ignore[attr-defined]  # xdist's, in workers only
     handed = wire.read_handed(given[wire.HANDED])
+    if handed.suite != _suite_of(config):
+        raise ValueError(
+            f"its suite is {_suite_of(config)}, and the controller's {handed.suite}: install the same there"
+        )
     run, link = WorkerRun(settings, handed), Link(given[wire.CHANNEL])
     run.fleet.claims = link
     worker = Worker(run, link, handed, _plans)
@@ -112,19 +119,31 @@ def _begin_worker(config: pytest.Config, settings: Settings) -> None:
     config.stash[SCRIBE] = worker.scribe
     config.pluginmanager.register(worker, "qualys-verify-worker")
     _collect_the_runbook(config)
+    _leave_the_end_to_the_summary(config)
+
+
+def _limit_workers(config: pytest.Config, run: Run) -> None:
+    """No more workers than hosts, and none where they could not reach the hosts. Raises ValueError."""
+    from qualys_verify.workers.controller import refuse_demo_elsewhere  # noqa: PLC0415  # xdist is an extra
+
+    limit_workers(config, len(run.targets))
+    refuse_demo_elsewhere(config, run)
 
 
 def _share_out(config: pytest.Config, run: Run) -> None:
     """Have xdist's workers (`-n`, `--tx`) share the hosts as our controller says."""
     from qualys_verify.workers.controller import Controller  # noqa: PLC0415  # xdist is an extra
 
-    limit_workers(config, len(run.targets))
-
     def begin(expected: Sequence[Finding]) -> Recorder:
         return _begin(config, run, expected)
 
-    controller = Controller(config, run, config.stash[FINDINGS], begin)
+    controller = Controller(config, run, _suite_of(config), config.stash[FINDINGS], begin)
     config.pluginmanager.register(controller, "qualys-verify-workers")
+
+
+def _suite_of(config: pytest.Config) -> str:
+    """Which suite this is: by two that are the same the same tests judge."""
+    return f"{version('qualys-verify')} with the runbook {runbook_digest(runbook_of(config))[:16]}"
 
 
 def _no_host_in_shard(run: Run) -> str:

@@ -8,6 +8,7 @@ from functools import partial
 from threading import Event, Lock, Thread
 
 import pytest
+from execnet import XSpec
 from xdist.dsession import DSession
 from xdist.dsession import Interrupted as XdistInterrupted
 from xdist.remote import Producer
@@ -72,6 +73,15 @@ class _Evidence:
             self.broken = f"the journal cannot be written ({error.strerror})"
 
 
+def refuse_demo_elsewhere(config: pytest.Config, run: Run) -> None:
+    """Raises ValueError for a demo whose hosts a worker could not reach."""
+    elsewhere = [text for text in parse_tx_spec_config(config) if not XSpec(text).popen]
+    if elsewhere and run.demo is not None:
+        raise ValueError(
+            f"demo:// lives on this machine, and --tx={elsewhere[0]} is another one: use -n, or hosts that it reaches"
+        )
+
+
 class Controller:
     """pytest's and xdist's hooks in the process that has the workers."""
 
@@ -79,12 +89,14 @@ class Controller:
         self,
         config: pytest.Config,
         run: Run,
+        suite: str,
         findings: dict[str, Finding],
         begin: Callable[[Sequence[Finding]], Recorder],
     ) -> None:
         """`begin` opens the journal, when it is known what is expected; `findings` fills up as the workers judge."""
         self._config = config
         self._run = run
+        self._suite = suite
         self._findings = findings
         self._open = begin
         self._members: dict[WorkerController, _Member] = {}
@@ -124,6 +136,7 @@ class Controller:
             left=self._run.time_left,
             workers=len(parse_tx_spec_config(self._config)),
             speaks_of_all=number == 0,
+            suite=self._suite,
         )
         node.workerinput[wire.HANDED] = wire.encode(handed)
         node.workerinput[wire.CHANNEL] = channel

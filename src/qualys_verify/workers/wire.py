@@ -27,7 +27,8 @@ class Message(msgspec.Struct, frozen=True, tag=True):
 class Handed(msgspec.Struct, frozen=True):
     """What a worker is told when it is made: the run, and all targets of it, so that all workers have the same test ids.
 
-    `left` is what is left of the run's time (--deadline), in seconds.
+    `left` is what is left of the run's time (--deadline), in seconds. `suite` is which suite this is: a worker on another
+    machine may have another one, and would judge by other sentences.
     """
 
     run: str
@@ -37,6 +38,7 @@ class Handed(msgspec.Struct, frozen=True):
     left: float | None
     workers: int
     speaks_of_all: bool
+    suite: str
 
 
 class Plan(Message, frozen=True):
