@@ -253,9 +253,8 @@ def _read_until(
     started, printed = time.monotonic(), streams[process.stdout.fileno()]
 
     def give_up() -> float:
-        """Each command that has ended gives the next one its time."""
         ended = printed.count(mark) if mark else 0
-        return started + deadline.seconds * max(1, ended) + min(_GRACE, deadline.seconds / 5)
+        return started + give_up_after(ended, deadline.seconds)
 
     def result(status: int) -> RawResult:
         stdout, stderr = streams.values()
@@ -287,17 +286,40 @@ def _read(stream: int, kept: bytearray, limit: int) -> bool:
     chunk = os.read(stream, 1 << 16)
     kept += chunk
     if len(kept) > limit:
-        raise Inconclusive(f"the target printed more than {limit >> 20} MiB to one command; it was cut off")
+        raise too_much(limit)
     return bool(chunk)
+
+
+def give_up_after(ended: int, seconds: float) -> float:
+    """When a script of which so many commands have ended is given up, in seconds after its start.
+
+    Each command that has ended gives the next one its time.
+    """
+    return seconds * max(1, ended) + min(_GRACE, seconds / 5)
+
+
+def too_much(limit: int = OUTPUT_LIMIT) -> Inconclusive:
+    """The sentence for a target that prints more than any command of ours does."""
+    return Inconclusive(f"the target printed more than {limit >> 20} MiB to one command; it was cut off")
+
+
+def no_answer(seconds: float) -> TimedOut:
+    """The sentence for commands that did not end in time."""
+    return TimedOut(
+        f"no answer within {seconds:g} s: is the host overloaded, or --command-timeout too short?"
+    )
+
+
+def cut_short() -> Interrupted:
+    """The sentence for a command that Ctrl-C, a signal or --deadline cut short."""
+    return Interrupted("the run was interrupted while a command was running")
 
 
 def _check(deadline: Deadline, give_up: float) -> None:
     if deadline.interrupted.is_set():
-        raise Interrupted("the run was interrupted while a command was running")
+        raise cut_short()
     if time.monotonic() > give_up:
-        raise TimedOut(
-            f"no answer within {deadline.seconds:g} s: is the host overloaded, or --command-timeout too short?"
-        )
+        raise no_answer(deadline.seconds)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

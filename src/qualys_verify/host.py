@@ -178,7 +178,8 @@ class Host:
             found = read_identity(answers, self._transport.host_key, controller)
         except ValueError as error:
             raise Inconclusive(f"{self.target.id}: {error}") from error
-        return replace(found, around=(*self.target.facts, *(self.container.facts if self.container else ())))
+        around = (*self.target.facts, *(self.container.facts if self.container else ()))
+        return replace(found, around=around, client=self._transport.client)
 
     @property
     def container(self) -> Container | None:

@@ -39,7 +39,7 @@ class Identity:
     `offset` is how far its clock is ahead of the controller's. `host_key` is the fingerprint of the key that
     SSH verified. `has_timeout`: the target can end a command of ours by itself. `hostids` are the SHA-256 of the
     agent's ids (several where an earlier installation has left one): only root may read them, see `fingerprint`. `around` is what
-    is known from outside of a container: pairs of a name and a value.
+    is known from outside of a container: pairs of a name and a value. `client` is what spoke SSH with it.
     """
 
     uid: int
@@ -60,6 +60,7 @@ class Identity:
     has_timeout: bool
     hostids: tuple[str, ...] = ()
     around: tuple[tuple[str, str], ...] = ()
+    client: str = ""
 
     @property
     def installation(self) -> tuple[str, str, str]:
@@ -83,6 +84,7 @@ class Identity:
             ("kernel", self.kernel),
             ("clock", f"{self.clock.now:%Y-%m-%d %H:%M:%S} UTC, {seconds:+.0f} s to the controller"),
             ("host key", self.host_key),
+            ("SSH client", self.client),
             ("machine-id", self.machine_id),
             ("login", f"{self.user or self.uid}"),
             ("agent package", self.agent_version),

@@ -25,6 +25,7 @@ from qualys_verify.identity import REBOOT, Identity
 from qualys_verify.observation import Observation
 from qualys_verify.settings import Settings
 from qualys_verify.shard import inventory_of
+from qualys_verify.ssh.client import SshClient
 from qualys_verify.targets import DemoSpec, Selection, Target, TargetError, refuse_twins
 from qualys_verify.transport import SshSettings, Transport, connect, disconnect
 from qualys_verify.verdict import Finding
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from qualys_verify.standin.bottlerocket import ClusterDemo
     from qualys_verify.standin.demo import Demo
 
-NO_DEMO = "the demo needs asyncssh and aiohttp: install it with `pip install 'qualys-verify[demo]'` (in a checkout: `pip install -e '.[demo]'`)"
+NO_DEMO = "the demo needs aiohttp: install it with `pip install 'qualys-verify[demo]'` (in a checkout: `pip install -e '.[demo]'`)"
 # How long a demo's stand-in scans take when nothing is said, in seconds.
 DEMO_DELAY = 2.0
 _LONG = 60
@@ -116,13 +117,16 @@ class Run:
                 raise DeadlineOver(f"the run's time of {self.settings.deadline:g} s (--deadline) is over")
 
         directory = _short_directory()
-        self._ssh = replace(self._ssh, control_directory=directory)
+        client = SshClient(self.settings.at_once, self._deadline) if self.settings.ssh_in_process else None
+        self._ssh = replace(self._ssh, control_directory=directory, client=client)
         try:
             self.start_demo(plans)
             self.fleet.observe(plans, self._open, self._close, in_time, journal)
         finally:
             for way in list(self._ways.values()):
                 way.close()
+            if client is not None:
+                client.close()
             for number in range(len(self.targets)):  # also those whose observer a second Ctrl-C cut short
                 with suppress(OSError):
                     disconnect(self._ssh, number)
@@ -208,7 +212,7 @@ def _short_directory() -> Path:
 
 def _demo_clusters(spec: DemoSpec, deadline: Deadline) -> "ClusterDemo | None":
     """The demo's clusters, which run already, because their hosts are found as those of any cluster are."""
-    if find_spec("aiohttp") is None or find_spec("asyncssh") is None:
+    if find_spec("aiohttp") is None:
         raise TargetError(NO_DEMO)
     from qualys_verify.standin.bottlerocket import ClusterDemo, plan_clusters  # noqa: PLC0415  # only the demo needs it
     from qualys_verify.standin.process import DemoError  # noqa: PLC0415  # the same
@@ -223,8 +227,6 @@ def _demo_clusters(spec: DemoSpec, deadline: Deadline) -> "ClusterDemo | None":
 def _demo_targets(spec: DemoSpec) -> tuple[Target, ...]:
     from qualys_verify.standin.demo import plan  # noqa: PLC0415  # only the demo needs it
 
-    if find_spec("asyncssh") is None:
-        raise TargetError(NO_DEMO)
     if shutil.which("ssh") is None:
         raise TargetError("the demo needs the ssh command: install the OpenSSH client")
     try:

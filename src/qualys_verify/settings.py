@@ -48,6 +48,7 @@ class Settings:
     ssh_identity_file: Path | None
     sudo: bool
     sudo_user: str | None
+    ssh_in_process: bool
     at_once: int
     shard: Shard | None
     report_dir: Path | None
@@ -109,6 +110,12 @@ def _dialect(text: str) -> Dialect | None:
         return Dialect(text)
     except ValueError:
         raise ValueError("is one of auto, runbook, vendor") from None
+
+
+def _ssh_client(text: str) -> str:
+    if text not in {"auto", "openssh"}:
+        raise ValueError("is auto or openssh")
+    return text
 
 
 def _scan_types(text: str) -> tuple[ScanType, ...]:
@@ -300,6 +307,14 @@ OPTIONS = (
         "the agent's log on the target (default: from its configuration)",
         _PATH,
     ),
+    Option(
+        "ssh-client",
+        _ssh_client,
+        "auto",
+        "how ssh:// is spoken: auto (in this process, and by OpenSSH for a host whose configuration needs that) or openssh "
+        "(default: auto)",
+        "auto|openssh",
+    ),
     Option("at-once", _count, "32", "how many hosts to speak to at the same time (default: 32)", "N"),
     Option(
         "shard",
@@ -454,6 +469,7 @@ def read_settings(config: "pytest.Config") -> Settings:
         ssh_identity_file=_readable(config, "ssh_identity_file", "--ssh-identity-file"),
         sudo=bool(config.getoption("sudo")),
         sudo_user=config.getoption("sudo_user"),
+        ssh_in_process=_value(config, "ssh-client") == "auto",
         at_once=_value(config, "at-once"),
         shard=_value(config, "shard"),
         report_dir=_value(config, "report-dir"),

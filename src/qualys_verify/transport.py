@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 from qualys_verify.agent.container import Container  # noqa: TC001  # as all others here
@@ -15,6 +16,8 @@ from qualys_verify.engines import Engine, Plain, Pod
 from qualys_verify.frame import Frame, RawResult, text
 from qualys_verify.kubectl import Cluster
 from qualys_verify.reasons import Gone, Inconclusive, Unreachable
+from qualys_verify.ssh.client import SshClient, SshSession
+from qualys_verify.ssh.route import Asking
 from qualys_verify.targets import CONTAINERS, Target
 from qualys_verify.unreachable import why_unreachable
 
@@ -41,12 +44,13 @@ class Reply:
 
 @dataclass(frozen=True)
 class SshSettings:
-    """How OpenSSH is called; the options keep testinfra's meaning."""
+    """How SSH is spoken; the options keep testinfra's meaning. Without a `client` all goes through OpenSSH."""
 
     control_directory: Path
     config: Path | None = None
     identity_file: Path | None = None
     persist: int = 60
+    client: SshClient | None = None
 
 
 class Transport:
@@ -82,6 +86,14 @@ class Transport:
             for command, outcome in zip(commands, outcomes, strict=True)
         )
 
+    @property
+    def client(self) -> str:
+        """Which program or library spoke SSH with the target, and why; empty where none did."""
+        return "OpenSSH" if isinstance(self._backend, OpenSsh) else ""
+
+    def reach(self) -> None:
+        """Connect beforehand, where that can be done by itself; what goes wrong is said by the first `run`."""
+
     def close(self) -> None:
         """Nothing is kept open but what `disconnect` closes."""
 
@@ -91,6 +103,35 @@ class Transport:
             why = f"the connection to {self._target.id} was lost while `{commands[ended]}` ran"
             return Unreachable(why, text(raw.stderr))
         return Unreachable(why_unreachable(self._target, raw), text(raw.stderr))
+
+
+class SshTransport(Transport):
+    """The way to a host by SSH in this process, and by OpenSSH where only that can go it."""
+
+    def __init__(self, target: Target, session: SshSession) -> None:
+        """Nothing is connected yet."""
+        super().__init__(target, session)
+        self._session = session
+
+    @property
+    def client(self) -> str:
+        """See Transport."""
+        why = self._session.why_openssh
+        return f"OpenSSH ({why})" if why else f"asyncssh {version('asyncssh')}"
+
+    def reach(self) -> None:
+        """See Transport."""
+        self._session.reach()
+
+    def run(self, commands: Sequence[str]) -> tuple[Reply, ...]:
+        """See Transport."""
+        replies = super().run(commands)
+        self.host_key = self.host_key or self._session.host_key
+        return replies
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._session.close()
 
 
 class ContainerTransport(Transport):
@@ -168,9 +209,29 @@ def connect(target: Target, ssh: SshSettings, deadline: Deadline, number: int) -
             backend = Local()
         case "ansible":
             backend = Ansible(target.name, **dict(target.settings))
+        case _ if ssh.client is not None:
+            return SshTransport(target, _session(target, ssh, ssh.client, number))
         case _:
             backend = _open_ssh(target, ssh, deadline, number)
     return Transport(target, backend.bind(deadline))
+
+
+def _session(target: Target, ssh: SshSettings, client: SshClient, number: int) -> SshSession:
+    identity = ("-i", str(ssh.identity_file)) if ssh.identity_file else ()
+    user = ("-l", target.user) if target.user else ()
+    port = ("-p", str(target.port)) if target.port else ()
+    asking = Asking(
+        strict=_STRICT,
+        file=target.ssh_config or ssh.config,
+        others=(*identity, *user, *port),
+        environment=client.environment,
+        turn=client.asked_at_once,
+    )
+
+    def openssh() -> Backend:
+        return _open_ssh(target, ssh, client.deadline, number).bind(client.deadline)
+
+    return SshSession(client, asking, target.name, openssh)
 
 
 def _engine(target: Target, deadline: Deadline) -> Engine:

@@ -8,8 +8,8 @@ from qualys_verify.targets import Target
 # The shell's status for a program that it does not find.
 _NOT_INSTALLED = 127
 
-# What the client says of a key that it accepted, and what login says of a missing home.
-_CHATTER = re.compile(r"[+|]|Host key fingerprint is |Could not chdir to home")
+# What the client says of a key that it accepted, what login says of a missing home, and the end of what an echo repeats.
+_CHATTER = re.compile(r"[+|]|\)$|Host key fingerprint is |Could not chdir to home")
 
 _REASONS = (
     (

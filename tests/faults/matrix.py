@@ -104,7 +104,7 @@ def _many(kind: str, tests: Iterable[str]) -> str:
     return "\n".join([f"{kind} = [", *(f"  {json.dumps(test)}," for test in tests), "]"])
 
 
-def observe(faults: Iterable[str], directory: Path) -> dict[str, Row]:
+def observe(faults: Iterable[str], directory: Path, client: str = "auto") -> dict[str, Row]:
     """Run the suite on a stand-in host for each fault, all of them at once, and read its JUnit report."""
     report = directory / "junit.xml"
     spec = f"--hosts=demo://?delay=1&faults={','.join(faults)}"
@@ -112,7 +112,13 @@ def observe(faults: Iterable[str], directory: Path) -> dict[str, Row]:
     said = directory / "output.txt"
     with said.open("wb") as output:
         subprocess.run(
-            [*command, f"--junitxml={report}", f"--report-dir={directory}", "tests_agent"],
+            [
+                *command,
+                f"--ssh-client={client}",
+                f"--junitxml={report}",
+                f"--report-dir={directory}",
+                "tests_agent",
+            ],
             cwd=CHECKOUT,
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -10,7 +10,7 @@ from qualys_verify.cli import main
 from qualys_verify.standin.demo import plan
 from qualys_verify.standin.faults import FAULTS
 from qualys_verify.targets import select
-from tests.faults.conftest import NO_KUBECTL, PLAYABLE
+from tests.faults.conftest import BY_SSH, NO_KUBECTL, PLAYABLE
 from tests.faults.matrix import CHECKOUT, load
 from tests.faults.render import PAGE, page
 
@@ -31,6 +31,11 @@ def test_the_table_has_a_row_for_each_fault():
 )
 def test_the_suite_says_what_the_table_says(observed, name):
     assert observed[name] == EXPECTED[name]
+
+
+@pytest.mark.parametrize("name", BY_SSH)
+def test_it_says_the_same_when_openssh_speaks_to_the_host(observed_by_openssh, name):
+    assert observed_by_openssh[name] == EXPECTED[name]
 
 
 def test_no_fault_ends_without_a_failure_or_an_error(observed):

@@ -35,6 +35,7 @@ class Script:
     """
 
     host_key = ""
+    client = ""
     container = None
 
     def __init__(self, answers):

@@ -36,6 +36,7 @@ class PretendTransport:
         self.answers = {**MACHINE, **answers}
         self.commands = []
         self.host_key = ""
+        self.client = ""
         self.container = None
 
     def run(self, commands):
