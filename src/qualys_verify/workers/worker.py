@@ -1,5 +1,6 @@
 """A worker: it looks at the hosts that the controller gives it, and sends everything there as it happens."""
 
+import gc
 import time
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
@@ -182,6 +183,11 @@ class Worker:
             with suppress(OSError):  # it is the controller that is gone
                 self._link.send(wire.CutShort(said, isinstance(reason, DeadlineOver)))
         return (yield)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_unconfigure(self) -> None:
+        """This process ends now: pytest's own end, which collects garbage five times over, has nothing to look through."""
+        gc.freeze()
 
     def _show(self, progress: Progress) -> None:
         self._link.go_on()
