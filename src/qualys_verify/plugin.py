@@ -71,14 +71,14 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     try:
         settings = read_settings(config)
+        if is_worker(config):
+            _begin_worker(config, settings)
+            return
         specs = host_specs(config)
         if not specs:
             return
         refuse_foreign_options(config)
         _end_in_order(config)
-        if is_worker(config):
-            _begin_worker(config, settings)
-            return
         run = Run(settings, select(specs), settings.report_dir or reports_of(config.rootpath))
         if not run.targets:
             run.stop_demo()
@@ -105,13 +105,25 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _begin_worker(config: pytest.Config, settings: Settings) -> None:
-    """A worker of xdist's is given its hosts, and leaves the evidence to the controller."""
+    """A worker of xdist's is given its hosts, and leaves the evidence to the controller. Without hosts it is any worker.
+
+    Raises ValueError when it would look or judge otherwise than the controller's run is to.
+    """
     given = config.workerinput  # type: ignore[attr-defined]  # xdist's, in workers only
+    if wire.HANDED not in given:
+        return
     handed = wire.read_handed(given[wire.HANDED])
+    refuse_foreign_options(config)
     if handed.suite != _suite_of(config):
         raise ValueError(
             f"its suite is {_suite_of(config)}, and the controller's {handed.suite}: install the same there"
         )
+    if handed.options != given_options(config):
+        names = {name for name, _ in handed.options.items() ^ given_options(config).items()}
+        raise ValueError(
+            f"it has another --{min(names)} than the controller: say it on the command line, which workers get"
+        )
+    _end_in_order(config)
     run, link = WorkerRun(settings, handed), Link(given[wire.CHANNEL])
     run.fleet.claims = link
     worker = Worker(run, link, handed, _plans)

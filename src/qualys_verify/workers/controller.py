@@ -20,6 +20,7 @@ from qualys_verify.host import Claims
 from qualys_verify.progress import Ticker
 from qualys_verify.recorder import Recorder
 from qualys_verify.run import Run
+from qualys_verify.settings import given_options
 from qualys_verify.verdict import Finding
 from qualys_verify.workers import wire
 from qualys_verify.workers.share import ByHost, shares
@@ -137,6 +138,7 @@ class Controller:
             workers=len(parse_tx_spec_config(self._config)),
             speaks_of_all=number == 0,
             suite=self._suite,
+            options=given_options(self._config),
         )
         node.workerinput[wire.HANDED] = wire.encode(handed)
         node.workerinput[wire.CHANNEL] = channel

@@ -28,7 +28,8 @@ class Handed(msgspec.Struct, frozen=True):
     """What a worker is told when it is made: the run, and all targets of it, so that all workers have the same test ids.
 
     `left` is what is left of the run's time (--deadline), in seconds. `suite` is which suite this is: a worker on another
-    machine may have another one, and would judge by other sentences.
+    machine may have another one, and would judge by other sentences; `options` are those that are not at their defaults, which
+    it may not have either (an ini file, PYTEST_ADDOPTS).
     """
 
     run: str
@@ -39,6 +40,7 @@ class Handed(msgspec.Struct, frozen=True):
     workers: int
     speaks_of_all: bool
     suite: str
+    options: dict[str, str]
 
 
 class Plan(Message, frozen=True):
