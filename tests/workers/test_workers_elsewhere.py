@@ -88,7 +88,7 @@ def test_a_worker_elsewhere_and_one_here_leave_one_evidence(run, elsewhere, host
     here, there = result_of(ran).hosts
     assert {item.verdict for item in here.assessments} == {"compliant"}
     assert {item.verdict for item in there.assessments} == {"inconclusive"}
-    assert here.identity
+    assert here.identity["looked at from"] == "elsewhere"
     assert any(record["kind"] == "command" for record in journal_of(ran))
     assert not list(elsewhere.folder.glob("reports*")), "the evidence is here alone"
 

@@ -9,6 +9,7 @@ from threading import Event, Lock, Thread
 
 import pytest
 from execnet import XSpec
+from msgspec import structs
 from xdist.dsession import DSession
 from xdist.dsession import Interrupted as XdistInterrupted
 from xdist.remote import Producer
@@ -27,14 +28,16 @@ from qualys_verify.workers.share import ByHost, shares
 
 _TICK = 0.5
 _BY_HAND = "stopped by the user or a signal"
+_FROM = "looked at from"
 _NOT_BEGUN = "another worker did not begin"
 
 
 @dataclass
 class _Member:
-    """One worker, as the controller knows it."""
+    """One worker, as the controller knows it. `place` is the machine that it is on, if not this one."""
 
     name: str
+    place: str
     channel: wire.Channel
     hosts: tuple[str, ...] = ()
     at: Progress = field(default_factory=lambda: Progress(0, 0, {}))
@@ -56,9 +59,10 @@ class _Evidence:
     told: dict[str, Mapping[str, str]]
     broken: str = ""
 
-    def record(self, event: AnyEvent) -> None:
-        """Into the journal."""
+    def record(self, event: AnyEvent, place: str) -> None:
+        """Into the journal; with the place that a host was looked at from, if it is another one than this run's."""
         if isinstance(event, Identified):
+            event = structs.replace(event, facts=event.facts | ({_FROM: place} if place else {}))
             self.told[event.host] = event.facts
         self._keep(partial(self.recorder.write, event))
 
@@ -71,7 +75,7 @@ class _Evidence:
         try:
             write()
         except OSError as error:  # raised in a thread of execnet's, it would only close the channel
-            self.broken = f"the journal cannot be written ({error.strerror})"
+            self.broken = error.strerror or str(error)
 
 
 def refuse_demo_elsewhere(config: pytest.Config, run: Run) -> None:
@@ -106,6 +110,7 @@ class Controller:
         self._evidence: _Evidence | None = None
         self._cut: wire.CutShort | None = None
         self._judging = Event()
+        self._shown = Thread(target=self._show_progress, daemon=True)
         self._session: pytest.Session | None = None
 
     @property
@@ -127,7 +132,9 @@ class Controller:
         """Hand a new worker the run, and a channel to talk over."""
         channel = node.gateway.newchannel()
         number = len(self._members)
-        member = self._members[node] = _Member(node.gateway.id, channel)
+        spec = node.gateway.spec
+        place = "" if spec.popen else self._run.redactor.clean(str(spec.ssh or spec.socket or spec))
+        member = self._members[node] = _Member(node.gateway.id, place, channel)
         channel.setcallback(partial(self._hear, member))
         handed = wire.Handed(
             run=self._run.id,
@@ -154,7 +161,8 @@ class Controller:
         session = self._session
         assert session is not None  # noqa: S101  # xdist asks in the loop
         if session.testsfailed and not self._config.option.continue_on_collection_errors:
-            raise session.Interrupted(f"{session.testsfailed} errors during collection")
+            errors = "1 error" if session.testsfailed == 1 else f"{session.testsfailed} errors"
+            raise session.Interrupted(f"{errors} during collection")
         expected = dict.fromkeys(finding.target for finding in self._plan)
         found = shares(tuple(expected), len(nodes))
         if self._plan:
@@ -182,9 +190,10 @@ class Controller:
                 if not message.by_deadline:  # the others have the same one
                     self._end(message.reason)
             case wire.Recorded(event) if self._evidence:
-                self._evidence.record(event)
+                self._evidence.record(event, member.place)
             case wire.Judged(finding) if self._evidence:
                 self._judging.set()
+                self._shown.join()  # it shares the terminal with what pytest prints of the verdict
                 self._evidence.judge(finding)
 
     def _end(self, reason: str) -> None:
@@ -198,7 +207,8 @@ class Controller:
         member.at = Progress(member.at.hosts, member.at.hosts, {})
         said = getattr(node, "workeroutput", {}).get(wire.USAGE, "")
         if said or error:
-            member.lost = " ".join(said.split()) or str(error).strip().splitlines()[-1]
+            why = " ".join(said.split()) or str(error).strip().splitlines()[-1]
+            member.lost = self._run.redactor.clean(why)
             if self._evidence is None:
                 self._end(_NOT_BEGUN)
                 self._xdist.triggershutdown()
@@ -210,8 +220,7 @@ class Controller:
         After Ctrl-C or a signal the workers are told to stop looking, and report every row; a second one ends at once.
         """
         self._session = session
-        shown = Thread(target=self._show_progress, daemon=True)
-        shown.start()
+        self._shown.start()
         try:
             done = yield
         except XdistInterrupted as reason:
@@ -228,7 +237,7 @@ class Controller:
             raise
         finally:
             self._judging.set()
-            shown.join()
+            self._shown.join()
             self._run.stop_demo()
         self._report_lost()
         if self._cut is not None:
@@ -283,8 +292,9 @@ class Controller:
         """Until the first verdict: from then on pytest has something to print."""
         with Ticker(self._config) as ticker:
             while not self._judging.wait(_TICK):
-                if self._evidence is not None:
-                    ticker.show(_sum(tuple(self._members.values())))
+                progress = _sum(tuple(self._members.values()))
+                if progress.hosts:
+                    ticker.show(progress)
 
 
 def _sum(members: Sequence[_Member]) -> Progress:
