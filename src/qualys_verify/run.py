@@ -25,12 +25,12 @@ from qualys_verify.identity import REBOOT, Identity
 from qualys_verify.observation import Observation
 from qualys_verify.settings import Settings
 from qualys_verify.shard import inventory_of
-from qualys_verify.ssh.client import SshClient
 from qualys_verify.targets import DemoSpec, Selection, Target, TargetError, refuse_twins
 from qualys_verify.transport import SshSettings, Transport, connect, disconnect
 from qualys_verify.verdict import Finding
 
 if TYPE_CHECKING:
+    from qualys_verify.ssh.client import SshClient
     from qualys_verify.standin.bottlerocket import ClusterDemo
     from qualys_verify.standin.demo import Demo
 
@@ -117,7 +117,7 @@ class Run:
                 raise DeadlineOver(f"the run's time of {self.settings.deadline:g} s (--deadline) is over")
 
         directory = _short_directory()
-        client = SshClient(self.settings.at_once, self._deadline) if self.settings.ssh_in_process else None
+        client = self._ssh_client(plans)
         self._ssh = replace(self._ssh, control_directory=directory, client=client)
         try:
             self.start_demo(plans)
@@ -132,6 +132,14 @@ class Run:
                     disconnect(self._ssh, number)
             self.stop_demo()
             shutil.rmtree(directory, ignore_errors=True)
+
+    def _ssh_client(self, plans: Mapping[Target, Sequence[Observation]]) -> "SshClient | None":
+        """SSH in this process, where it is spoken at all and not left to OpenSSH."""
+        if not self.settings.ssh_in_process or not any(item.scheme in {"ssh", "demo"} for item in plans):
+            return None
+        from qualys_verify.ssh.client import SshClient  # noqa: PLC0415  # with asyncssh, which takes its time
+
+        return SshClient(self.settings.at_once, self._deadline)
 
     def _open(self, target: Target) -> Host:
         settings, place = self.settings, self.place_of(target)

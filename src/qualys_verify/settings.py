@@ -1,5 +1,6 @@
 """The options of a run: declared once for the command line, `pytest.ini` and `--help`, and read into values."""
 
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -150,6 +151,10 @@ def _count(text: str) -> int:
     if not re.fullmatch(r"\d{1,5}", text) or int(text) < 1:
         raise ValueError("is a whole number from 1 on")
     return int(text)
+
+
+def _at_once(text: str) -> int:
+    return _count(text) if text else min(256, 32 * (os.cpu_count() or 1))
 
 
 def _kube_name(text: str) -> str:
@@ -315,7 +320,13 @@ OPTIONS = (
         "(default: auto)",
         "auto|openssh",
     ),
-    Option("at-once", _count, "32", "how many hosts to speak to at the same time (default: 32)", "N"),
+    Option(
+        "at-once",
+        _at_once,
+        "",
+        "how many hosts to speak to at the same time (default: 32 for each processor of this machine, at most 256)",
+        "N",
+    ),
     Option(
         "shard",
         read_shard,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qualys_verify.agent.container import Container  # noqa: TC001  # as all others here
 from qualys_verify.backends import Ansible, Backend, Deadline, Local, OpenSsh, Shell
@@ -16,10 +17,11 @@ from qualys_verify.engines import Engine, Plain, Pod
 from qualys_verify.frame import Frame, RawResult, text
 from qualys_verify.kubectl import Cluster
 from qualys_verify.reasons import Gone, Inconclusive, Unreachable
-from qualys_verify.ssh.client import SshClient, SshSession
-from qualys_verify.ssh.route import Asking
 from qualys_verify.targets import CONTAINERS, Target
 from qualys_verify.unreachable import why_unreachable
+
+if TYPE_CHECKING:
+    from qualys_verify.ssh.client import SshClient, SshSession
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class SshSettings:
     config: Path | None = None
     identity_file: Path | None = None
     persist: int = 60
-    client: SshClient | None = None
+    client: "SshClient | None" = None
 
 
 class Transport:
@@ -91,9 +93,6 @@ class Transport:
         """Which program or library spoke SSH with the target, and why; empty where none did."""
         return "OpenSSH" if isinstance(self._backend, OpenSsh) else ""
 
-    def reach(self) -> None:
-        """Connect beforehand, where that can be done by itself; what goes wrong is said by the first `run`."""
-
     def close(self) -> None:
         """Nothing is kept open but what `disconnect` closes."""
 
@@ -108,7 +107,7 @@ class Transport:
 class SshTransport(Transport):
     """The way to a host by SSH in this process, and by OpenSSH where only that can go it."""
 
-    def __init__(self, target: Target, session: SshSession) -> None:
+    def __init__(self, target: Target, session: "SshSession") -> None:
         """Nothing is connected yet."""
         super().__init__(target, session)
         self._session = session
@@ -118,10 +117,6 @@ class SshTransport(Transport):
         """See Transport."""
         why = self._session.why_openssh
         return f"OpenSSH ({why})" if why else f"asyncssh {version('asyncssh')}"
-
-    def reach(self) -> None:
-        """See Transport."""
-        self._session.reach()
 
     def run(self, commands: Sequence[str]) -> tuple[Reply, ...]:
         """See Transport."""
@@ -216,7 +211,10 @@ def connect(target: Target, ssh: SshSettings, deadline: Deadline, number: int) -
     return Transport(target, backend.bind(deadline))
 
 
-def _session(target: Target, ssh: SshSettings, client: SshClient, number: int) -> SshSession:
+def _session(target: Target, ssh: SshSettings, client: "SshClient", number: int) -> "SshSession":
+    from qualys_verify.ssh.client import SshSession  # noqa: PLC0415  # with asyncssh, which takes its time
+    from qualys_verify.ssh.route import Asking  # noqa: PLC0415  # the same
+
     identity = ("-i", str(ssh.identity_file)) if ssh.identity_file else ()
     user = ("-l", target.user) if target.user else ()
     port = ("-p", str(target.port)) if target.port else ()

@@ -1,3 +1,4 @@
+import os
 from pathlib import PurePosixPath
 
 import pytest
@@ -40,7 +41,12 @@ def test_what_holds_when_nothing_is_said(read):
     settings = read()
     assert (settings.agent_cli, settings.scan_types, settings.throttle) == (None, ("vm", "pc"), 0)
     assert (settings.poll_interval, settings.poll_timeout) == (None, None)
-    assert (settings.command_timeout, settings.log_max_age, settings.at_once) == (30, 7200, 32)
+    assert (settings.command_timeout, settings.log_max_age, settings.at_once) == (
+        30,
+        7200,
+        min(256, 32 * os.cpu_count()),
+    )
+    assert settings.ssh_in_process
     assert (settings.read_only, settings.sudo, settings.sudo_user) == (False, False, None)
     assert (settings.ssh_config, settings.ssh_identity_file, settings.report_dir) == (None, None, None)
     assert settings.layout.unit == "qualys-cloud-agent.service"
@@ -189,3 +195,9 @@ def test_hosts_in_native_toml(configured, pytester):
     config = configured()
     assert list(host_specs(config)) == ["web1", "ssh://web2"]
     assert read_settings(config).throttle == 7
+
+
+def test_which_ssh_client(read, refusal):
+    assert not read("--ssh-client=openssh").ssh_in_process
+    assert not read(ini="ssh_client = openssh").ssh_in_process
+    assert refusal("--ssh-client=putty") == "--ssh-client is auto or openssh, not 'putty'"

@@ -124,20 +124,12 @@ class SshSession:
         self._connection: Connection | None = None
         self._shell: Shell | None = None
         self._environment: dict[str, str] = {}
-        self._failure: Exception | None = None
         self.why_openssh = ""
 
     @property
     def host_key(self) -> str:
         """The fingerprint of the key that was verified; empty before that."""
         return self._connection.host_key if self._connection else ""
-
-    def reach(self) -> None:
-        """Log in, and open a shell; whatever keeps that from being done is said by the next `deliver`."""
-        try:
-            self._prepare()
-        except Exception as failure:  # noqa: BLE001  # see above
-            self._failure = failure
 
     def deliver(self, script: str, mark: bytes) -> RawResult:
         """See Backend. Nothing is sent twice: what was lost with a connection stays lost."""
@@ -163,9 +155,6 @@ class SshSession:
 
     def _prepare(self) -> None:
         """Make sure of a shell, or of the other way."""
-        failure, self._failure = self._failure, None
-        if failure is not None:
-            raise failure
         if self._other is not None or (self._shell is not None and self._shell.is_ready):
             return
         try:

@@ -92,7 +92,7 @@ class Connector:
         self._gate = asyncio.Semaphore(at_once)
         self._seconds = seconds
         self._environment = environment
-        self._jumps: dict[tuple[tuple[str, str, int], ...], asyncio.Task[Connection]] = {}
+        self._jumps: dict[tuple[tuple[str, str, str, int], ...], asyncio.Task[Connection]] = {}
         self._agents: dict[str, asyncssh.SSHAgentClient] = {}
         self._identities: dict[Wanted, Identities] = {}
         self._known_hosts: dict[tuple[Path, ...], KnownHosts] = {}
@@ -124,7 +124,7 @@ class Connector:
 
     async def _jump(self, route: tuple[Hop, ...]) -> Connection:
         """The connection to a jump host: one for all hosts behind it, made anew where it was lost."""
-        key = tuple((hop.asked, hop.user, hop.port) for hop in route)
+        key = tuple((hop.asked, hop.host, hop.user, hop.port) for hop in route)
         task = self._jumps.get(key)
         if task is None or (task.done() and not _is_open(task)):
             task = self._jumps[key] = asyncio.ensure_future(self.connect(route))

@@ -81,7 +81,7 @@ DIRECTIVES: tuple[Directive, ...] = (
         "PubkeyAcceptedAlgorithms",
     ),
     *_honoured("authorities with RSA keys go through OpenSSH", "CASignatureAlgorithms"),
-    *_honoured("", "RequiredRSASize", "RekeyLimit", "Compression"),
+    *_honoured("", "RequiredRSASize", "Compression"),
     *_honoured("", "User", "PubkeyAuthentication"),
     *_honoured("a list without `publickey` goes through OpenSSH", "PreferredAuthentications"),
     *_honoured(
@@ -147,7 +147,7 @@ DIRECTIVES: tuple[Directive, ...] = (
     ),
     *_harmless("known_hosts is never written", "HashKnownHosts", "UpdateHostKeys"),
     *_harmless("the agent is never changed", "AddKeysToAgent"),
-    *_harmless("not set here", "IPQoS", "ChannelTimeout", "VersionAddendum"),
+    *_harmless("not set here", "RekeyLimit", "IPQoS", "ChannelTimeout", "VersionAddendum"),
     *_harmless(
         "of methods that are off or go through OpenSSH",
         "EnableSSHKeysign",

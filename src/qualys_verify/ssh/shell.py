@@ -12,7 +12,7 @@ from qualys_verify.frame import RawResult
 
 # How long a shell may take to begin before it is told that nothing more comes, in seconds. What only repeats its input,
 # or offers a menu, ends then, and is found out; a slow shell has its script already.
-_PATIENCE = 2.0
+_PATIENCE = 5.0
 _LOST = 255  # OpenSSH's status for a connection that was lost
 
 

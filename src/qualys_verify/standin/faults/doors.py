@@ -4,7 +4,10 @@ from qualys_verify.standin.faults.base import Change, Door, before, fault, progr
 
 # The demo's server closes the connection that a command asks it to; see `server.py`.
 _HANG_UP = ": >@ROOT@/run/hang-up; exec sleep 600"
-_HANG_UP_SOON = "(sleep 1; : >@ROOT@/run/hang-up) </dev/null >/dev/null 2>&1 &"
+# A shell that is kept open ends as well: the sixth word is the session's leader.
+_END_SHELL_SOON = (
+    "(leader=$(cut -d' ' -f6 /proc/$$/stat); sleep 1; kill -9 $leader) </dev/null >/dev/null 2>&1 &"
+)
 _GONE, _SHELL = "@ROOT@/shims/gone", "@ROOT@/shims/login-shell"
 
 
@@ -80,7 +83,7 @@ FAULTS = (
     fault(
         "dropped-for-ever-in-poll",
         "The host is gone as soon as it has accepted the requests.",
-        before("SCRIPT", f'if [ "${{1-}}" = policy_eval ]; then cp {_GONE} {_SHELL}; {_HANG_UP_SOON} fi'),
+        before("SCRIPT", f'if [ "${{1-}}" = policy_eval ]; then cp {_GONE} {_SHELL}; {_END_SHELL_SOON} fi'),
         program("gone", "echo 'Connection reset by peer' >&2; exit 1"),
     ),
     fault(
