@@ -136,10 +136,10 @@ def _begin_worker(config: pytest.Config, settings: Settings) -> None:
 
 def _limit_workers(config: pytest.Config, run: Run) -> None:
     """No more workers than hosts, and none where they could not reach the hosts. Raises ValueError."""
-    from qualys_verify.workers.controller import refuse_demo_elsewhere  # noqa: PLC0415  # xdist is an extra
+    from qualys_verify.workers.controller import refuse_what_is_not_elsewhere  # noqa: PLC0415  # xdist is an extra
 
     limit_workers(config, len(run.targets))
-    refuse_demo_elsewhere(config, run)
+    refuse_what_is_not_elsewhere(config, run)
 
 
 def _share_out(config: pytest.Config, run: Run) -> None:

@@ -84,7 +84,11 @@ class Node:
 def scheduler(*collections, owners=None):
     nodes = [Node() for _ in collections]
     made = ByHost(
-        len(nodes), lambda nodes: (shares(("a", "b"), len(nodes)), owners or {"t[a]": "a", "t[b]": "b"})
+        len(nodes),
+        lambda nodes: (
+            dict(zip(nodes, shares(("a", "b"), len(nodes)), strict=True)),
+            owners or {"t[a]": "a", "t[b]": "b"},
+        ),
     )
     for node, collection in zip(nodes, collections, strict=True):
         assert not made.collection_is_completed

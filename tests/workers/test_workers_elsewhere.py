@@ -106,3 +106,19 @@ def test_the_demo_is_not_shown_to_another_machine(run):
     ran = run("--hosts=demo://healthy", "--tx=ssh=nobody@nowhere.invalid")
     assert ran.status == 4
     assert "demo:// lives on this machine" in ran.err
+
+
+def test_a_path_of_here_is_not_looked_for_elsewhere(run):
+    ran = run(
+        "--hosts=web1", "--tx=ssh=nobody@nowhere.invalid", "tests_agent/test_step_2_1_service.py::test_x"
+    )
+    assert ran.status == 4
+    assert "call pytest in a checkout, without paths" in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_a_machine_that_is_not_there_is_one_sentence(run):
+    ran = run("--hosts=web1", "--tx=ssh=nobody@nowhere.invalid")
+    assert ran.status == 4
+    assert "no worker can be started there (--tx): nobody@nowhere.invalid" in ran.err
+    assert "Traceback" not in ran.out + ran.err

@@ -5,10 +5,11 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from threading import Event, Lock, Thread
 
 import pytest
-from execnet import XSpec
+from execnet import HostNotFound, XSpec
 from msgspec import structs
 from xdist.dsession import DSession
 from xdist.dsession import Interrupted as XdistInterrupted
@@ -78,12 +79,22 @@ class _Evidence:
             self.broken = error.strerror or str(error)
 
 
-def refuse_demo_elsewhere(config: pytest.Config, run: Run) -> None:
-    """Raises ValueError for a demo whose hosts a worker could not reach."""
-    elsewhere = [text for text in parse_tx_spec_config(config) if not XSpec(text).popen]
-    if elsewhere and run.demo is not None:
+def refuse_what_is_not_elsewhere(config: pytest.Config, run: Run) -> None:
+    """Raises ValueError for a demo whose hosts a worker could not reach, and for paths that xdist could not translate."""
+    specs = {text: XSpec(text) for text in parse_tx_spec_config(config)}
+    elsewhere = [text for text, spec in specs.items() if not spec.popen or spec.chdir]
+    if not elsewhere:
+        return
+    if run.demo is not None:
         raise ValueError(
             f"demo:// lives on this machine, and --tx={elsewhere[0]} is another one: use -n, or hosts that it reaches"
+        )
+    words = (str(word).partition("::")[0] for word in config.invocation_params.args)
+    path = next((word for word in words if not word.startswith("-") and Path(word).exists()), None)
+    if path is not None and not config.option.rsyncdir:
+        raise ValueError(
+            f"--tx={elsewhere[0]} has a checkout of its own, where {path} is not: call pytest in a checkout, without paths, and "
+            "select with -k"
         )
 
 
@@ -127,6 +138,16 @@ class Controller:
             f"workers: {workers}, each with all tests of its hosts; one that is lost is not replaced{other}"
         )
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_sessionstart(self) -> Generator[None, None, None]:
+        """Xdist starts the workers here; a machine that cannot be reached is one sentence."""
+        try:
+            yield
+        except (HostNotFound, OSError, EOFError) as error:
+            raise pytest.UsageError(
+                f"no worker can be started there (--tx): {error}: is it reached by ssh without a prompt, and Python at python=?"
+            ) from error
+
     @pytest.hookimpl
     def pytest_configure_node(self, node: WorkerController) -> None:
         """Hand a new worker the run, and a channel to talk over."""
@@ -156,7 +177,9 @@ class Controller:
         del log
         return ByHost(len(parse_tx_spec_config(config)), self._begin)
 
-    def _begin(self, nodes: Sequence[WorkerController]) -> tuple[Sequence[Sequence[str]], Mapping[str, str]]:
+    def _begin(
+        self, nodes: Sequence[WorkerController]
+    ) -> tuple[Mapping[WorkerController, Sequence[str]], Mapping[str, str]]:
         """Open the journal and let the workers look."""
         session = self._session
         assert session is not None  # noqa: S101  # xdist asks in the loop
@@ -164,12 +187,13 @@ class Controller:
             errors = "1 error" if session.testsfailed == 1 else f"{session.testsfailed} errors"
             raise session.Interrupted(f"{errors} during collection")
         expected = dict.fromkeys(finding.target for finding in self._plan)
-        found = shares(tuple(expected), len(nodes))
+        named = [node for node in self._members if node in nodes]  # not as they came
+        found = dict(zip(named, shares(tuple(expected), len(named)), strict=True))
         if self._plan:
             self._evidence = _Evidence(self._open(self._plan), self._findings, self._run.told)
         targets = {target.id: target for target in self._run.targets}
         self._run.start_demo([targets[name] for name in expected])
-        for node, share in zip(nodes, found, strict=True):
+        for node, share in found.items():
             member = self._members[node]
             member.hosts, member.at = share, Progress(0, len(share), {})
             member.tell(wire.Begin(tuple(self._run.place_of(targets[name]) for name in share)))

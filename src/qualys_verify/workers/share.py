@@ -29,8 +29,11 @@ def indices_of(
     ]
 
 
-# Hands over the workers when all have collected, and gives the share of each and the host of each test.
-Begin = Callable[[Sequence[WorkerController]], tuple[Sequence[Sequence[str]], Mapping[str, str]]]
+# Called with the workers when all have collected; gives the share of each, in the order in which they were named, and the host
+# of each test.
+Begin = Callable[
+    [Sequence[WorkerController]], tuple[Mapping[WorkerController, Sequence[str]], Mapping[str, str]]
+]
 
 
 class ByHost:
@@ -93,9 +96,8 @@ class ByHost:
         first, *others = self._collections.values()
         if any(other != first for other in others):
             raise RuntimeError("the workers found different tests: have the same checkout for all of them")
-        nodes = self.nodes
-        found, owners = self._begin(nodes)
-        for number, (node, share) in enumerate(zip(nodes, found, strict=True)):
+        found, owners = self._begin(self.nodes)
+        for number, (node, share) in enumerate(found.items()):
             indices = indices_of(first, owners, share, first=number == 0)
             self._pending[node] = set(indices)
             node.send_runtest_some(indices)
