@@ -1,9 +1,12 @@
 """testinfra's backends and the shells of containers, with a deadline for their local client processes and bounded output."""
 
 import json
+import math
 import os
 import selectors
+import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -37,10 +40,19 @@ NOT_INSTALLED = 127
 
 @dataclass(frozen=True)
 class Deadline:
-    """When to give up: `seconds` after the last command that ended, or as soon as the run is interrupted."""
+    """When to give up: `seconds` after the last command that ended, or as soon as the run is interrupted.
+
+    `ends` is when there is no more time for anything, by the monotonic clock.
+    """
 
     seconds: float
     interrupted: Event
+    ends: float = math.inf
+
+    @property
+    def left(self) -> float:
+        """How many seconds there are for everything."""
+        return max(0.0, self.ends - time.monotonic())
 
 
 class Backend(Protocol):
@@ -181,6 +193,11 @@ def ask(argv: Sequence[str], deadline: Deadline, limit: int = 0) -> RawResult:
             _end(process)
 
 
+def find_program(name: str) -> str:
+    """Where a program is: on PATH, or beside this Python, whose environment need not be activated; else its name alone."""
+    return shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent)) or name
+
+
 def _start(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     pipe = subprocess.PIPE
     return subprocess.Popen(
@@ -203,11 +220,13 @@ class Ansible(_Bounded, testinfra.backend.ansible.AnsibleBackend):  # type: igno
         """See Backend."""
         with tempfile.TemporaryDirectory(prefix="qv-") as tree:
             arguments = json.dumps({"cmd": f"{{% raw %}}{script}{{% endraw %}}", "executable": "/bin/sh"})
-            line = "ansible -i %s %s -e ansible_become=false -m ansible.builtin.shell -a %s --tree %s"
+            line = "%s -i %s %s -e ansible_become=false -m ansible.builtin.shell -a %s --tree %s"
             if self.ansible_inventory is None:
                 line = line.replace("-i %s ", "", 1)
             words = [
-                word for word in (self.ansible_inventory, self.host, arguments, tree) if word is not None
+                word
+                for word in (find_program("ansible"), self.ansible_inventory, self.host, arguments, tree)
+                if word is not None
             ]
             raw = self.run_bounded(self.quote(line, *words), "", mark)
             return _ansible_result(Path(tree) / self.host, raw)
@@ -318,6 +337,8 @@ def cut_short() -> Interrupted:
 def _check(deadline: Deadline, give_up: float) -> None:
     if deadline.interrupted.is_set():
         raise cut_short()
+    if not deadline.left:
+        raise TimedOut("the run's time (--deadline) is over")
     if time.monotonic() > give_up:
         raise no_answer(deadline.seconds)
 

@@ -164,7 +164,7 @@ def discover(
     try:
         found, sets, unlisted = _look(cluster, selector, usual, deadline)
         if found.lacking:  # one that is just being replaced is not missing
-            deadline.interrupted.wait(_SECOND_LOOK)
+            deadline.interrupted.wait(min(_SECOND_LOOK, deadline.left))
             found, sets, unlisted = _look(cluster, selector, usual, deadline)
     except Inconclusive as reason:
         name, where = f"kubectl://*?{_query(cluster)}", _settings_of(cluster)
@@ -198,14 +198,24 @@ def _unselected(
 def _pods_and_sets(
     cluster: Cluster, selector: str, usual: str, deadline: Deadline
 ) -> tuple[tuple[dict[str, Any], ...], tuple[dict[str, Any], ...]]:
-    """The agent's pods, and the DaemonSets that they belong to or would.
-
-    The latter by name: the right to list all of the namespace's is not needed.
-    """
+    """The agent's pods, and the DaemonSets that they belong to or would."""
     pods = cluster.objects(deadline, "pods", f"--selector={selector}")
-    names = sorted({usual} | {owner for pod in pods if (owner := daemonset_of(pod))})
-    found = [item for name in names for item in cluster.objects(deadline, "daemonsets.apps", name)]
-    return pods, tuple(item for item in found if _counts(item, selector, pods))
+    names = {usual} | {owner for pod in pods if (owner := daemonset_of(pod))}
+    named = [item for name in names for item in cluster.objects(deadline, "daemonsets.apps", name)]
+    found = {item["metadata"]["name"]: item for item in (*_listed_sets(cluster, deadline), *named)}
+    return pods, tuple(item for _, item in sorted(found.items()) if _counts(item, selector, pods))
+
+
+def _listed_sets(cluster: Cluster, deadline: Deadline) -> tuple[dict[str, Any], ...]:
+    """The namespace's DaemonSets that stay: one without a single pod is named by nothing else.
+
+    None where they may not be listed; those that are named are known without that right.
+    """
+    try:
+        found = cluster.objects(deadline, "daemonsets.apps")
+    except Forbidden:
+        return ()
+    return tuple(item for item in found if "deletionTimestamp" not in item["metadata"])
 
 
 def _nodes(cluster: Cluster, deadline: Deadline) -> tuple[tuple[dict[str, Any], ...] | None, str]:

@@ -2,13 +2,13 @@
 
 import inspect
 import re
-import textwrap
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 import pytest
 
-from qualys_verify.observation import FLEET, Sighting, Sightings, plan
+from qualys_verify.observation import FLEET, Sightings, plan
 from qualys_verify.targets import Target
 from qualys_verify.verdict import Finding, Verdict
 from qualys_verify.waivers import Waiver
@@ -32,6 +32,7 @@ def finding_of(
         return None
     fleet = item.config.stash[FLEET]
     step, title, remedy = sentence_of(item)
+    names = tuple(observation.name for observation in plan(item.fixturenames))
     verdict = _verdict(report, raised)
     return Finding(
         nodeid=report.nodeid,
@@ -42,9 +43,8 @@ def finding_of(
         verdict=verdict,
         observed=_observed(item, fleet, target),
         reason=_reason(report, verdict),
-        transcript=_transcript(item, fleet, target),
-        took=sum(sighting.took for sighting in _sightings(item, fleet, target)),
-        rests_on=tuple(observation.name for observation in plan(item.fixturenames)),
+        took=sum(fleet.sighting(target, name).took for name in names),
+        rests_on=names,
     )
 
 
@@ -56,7 +56,7 @@ def missed(item: pytest.Item) -> Finding | None:
     step, title, remedy = sentence_of(item)
     reason = f"{target.id}: not assessed, the run ended before this test"
     return Finding(
-        item.nodeid, target.id, step, title, remedy, Verdict.INCONCLUSIVE, "", reason, "", 0.0, assessed=False
+        item.nodeid, target.id, step, title, remedy, Verdict.INCONCLUSIVE, "", reason, 0.0, assessed=False
     )
 
 
@@ -69,11 +69,16 @@ def target_of(item: pytest.Item) -> Target | None:
 
 def sentence_of(item: pytest.Function) -> tuple[str, str, str]:
     """Step number, sentence and remedy out of a test's docstring: `Step 1: …`, a blank line, `If not: …`."""
-    first, _, rest = inspect.cleandoc(item.function.__doc__ or "").partition("\n\n")
+    return _sentence(item.function.__doc__ or "", item.originalname)
+
+
+@cache  # one docstring for all hosts
+def _sentence(docstring: str, name: str) -> tuple[str, str, str]:
+    first, _, rest = inspect.cleandoc(docstring).partition("\n\n")
     match = _TITLE.match(first)
     remedy = " ".join(rest.split()).removeprefix("If not: ")
     if match is None:
-        return "", " ".join(first.split()) or item.originalname, remedy
+        return "", " ".join(first.split()) or name, remedy
     return match["step"], " ".join(match["title"].split()), remedy
 
 
@@ -99,7 +104,7 @@ def waive(report: pytest.TestReport, finding: Finding, waiver: Waiver) -> Findin
 
 def redact(report: pytest.TestReport, clean: Callable[[str], str]) -> None:
     """Take secrets out of what pytest itself would show of a test: its failure and what was captured."""
-    shown = report.longreprtext
+    shown = "" if report.longrepr is None else report.longreprtext
     if clean(shown) != shown:
         report.longrepr = (
             (*report.longrepr[:2], clean(report.longrepr[2]))
@@ -133,25 +138,15 @@ def _reason(report: pytest.TestReport, verdict: Verdict) -> str:
     return text.strip().split("\n")[0].removeprefix("AssertionError: ").removeprefix("Failed: ")
 
 
-def _sightings(item: pytest.Function, fleet: Sightings, target: Target) -> list[Sighting]:
-    """All sightings that a test rests on, in the order in which they were made."""
-    return [fleet.sighting(target, observation.name) for observation in plan(item.fixturenames)]
-
-
 def _observed(item: pytest.Function, fleet: Sightings, target: Target) -> str:
     """What the test was handed: the values that it names itself."""
-    names = inspect.signature(item.function).parameters
-    found = (fleet.sighting(target, name) for name in names if plan([name]))
+    found = (fleet.sighting(target, name) for name in _named_by(item.function))
     return "; ".join(
         str(sighting.value if sighting.reason is None else sighting.reason) for sighting in found
     )
 
 
-def _transcript(item: pytest.Function, fleet: Sightings, target: Target) -> str:
-    """Every reading and every command that the test rests on."""
-    parts = []
-    for sighting in _sightings(item, fleet, target):
-        parts += [f"reading {reading}" for reading in sighting.record.readings]
-        parts += map(str, sighting.record.replies)
-    # Indented, because pytest-html paints lines that begin with an E.
-    return textwrap.indent("\n\n".join(parts), "  ")
+@cache
+def _named_by(test: Callable[..., object]) -> tuple[str, ...]:
+    """The observations among a test's parameters."""
+    return tuple(name for name in inspect.signature(test).parameters if plan([name]))

@@ -7,17 +7,20 @@ pytest runs the first test. A host that only waits between two readings gives it
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
+from qualys_verify.gate import Gate, Losses
 from qualys_verify.host import Claims, Host, Record, Scribe
 from qualys_verify.observation import Observation, Sighting
-from qualys_verify.reasons import Inconclusive, Interrupted, NotApplicable
+from qualys_verify.pace import Pace
+from qualys_verify.reasons import Inconclusive, Interrupted, NotApplicable, TimedOut, Unreachable
 from qualys_verify.targets import Target
+from qualys_verify.turns import Turns
 
 INTERRUPTED = "not seen: the run was interrupted before this was looked at"
 UNPLANNED = "not seen: nobody looked, because no test that was selected names this observation as a parameter"
@@ -26,13 +29,23 @@ _TICK = 0.2
 _log = logging.getLogger(__name__)
 
 
+@dataclass(eq=False)
+class Visit:
+    """A host that is being looked at: since when (monotonic, in seconds), and which observation is being made."""
+
+    target_id: str
+    since: float = field(default_factory=time.monotonic)
+    observation: str = ""
+    host: Host | None = None
+
+
 @dataclass(frozen=True)
 class Progress:
-    """How far the fleet is, for a line on the terminal. `waiting` maps a target's id to what it is at."""
+    """How far the fleet is, for whoever watches: hosts done, hosts in all, and those under way (which go on meanwhile)."""
 
     done: int
     hosts: int
-    waiting: Mapping[str, str]
+    visits: Sequence[Visit]
 
 
 class Witness(Scribe, Protocol):
@@ -42,49 +55,36 @@ class Witness(Scribe, Protocol):
         """What came of an observation."""
 
 
-class Turns:
-    """At most so many hosts are spoken to at a time."""
+class Fleet:
+    """What is to be seen on which target, and what was seen."""
 
-    def __init__(self, at_once: int, interrupted: threading.Event) -> None:
-        """`interrupted` ends every wait."""
-        self._free = threading.BoundedSemaphore(at_once)
-        self._interrupted = interrupted
-
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Wait for a turn and hold it."""
-        with self._free:
-            yield
+    def __init__(self, at_once: int, pace: Pace | None = None) -> None:
+        """Nothing is planned and nobody is spoken to yet."""
+        self.interrupted = threading.Event()
+        self.claims = Claims()
+        self._turns = Turns(at_once)
+        self._pace = pace or Pace()
+        self._losses = Losses(self._pace.max_inconclusive, 0)
+        self._gate = Gate(self._pace, self._losses, self._turns, self.interrupted)
+        self._sightings: dict[str, dict[str, Sighting]] = {}
+        self._visits: dict[str, Visit] = {}
+        self._lost: dict[str, Inconclusive] = {}
+        self._done = _Countdown(0)
 
     def sleep(self, seconds: float) -> None:
-        """Wait without holding the turn; for use inside `turn`. Raises Interrupted."""
-        self._free.release()
-        try:
-            self._interrupted.wait(seconds)
-        finally:
-            self._free.acquire()
-        if self._interrupted.is_set():
+        """Wait between two readings without holding a turn. Raises Interrupted."""
+        if self._turns.wait_aside(self.interrupted, seconds):
             raise Interrupted(
                 "the run was interrupted while this was waited for; what was asked of the agent goes on"
             )
 
+    def call(self) -> AbstractContextManager[None]:
+        """See Company."""
+        return self._turns.call()
 
-class Fleet:
-    """What is to be seen on which target, and what was seen."""
-
-    def __init__(self, at_once: int) -> None:
-        """Nothing is planned and nobody is spoken to yet."""
-        self.interrupted = threading.Event()
-        self.claims = Claims()
-        self._turns = Turns(at_once, self.interrupted)
-        self._sightings: dict[str, dict[str, Sighting]] = {}
-        self._busy: dict[str, str] = {}
-        self._lost: dict[str, Inconclusive] = {}
-
-    @property
-    def sleep(self) -> Callable[[float], None]:
-        """How a host waits between two readings (tenacity's `sleep=`)."""
-        return self._turns.sleep
+    def clear(self, host: Host) -> None:
+        """See Company."""
+        self._gate.enter(host)
 
     def sighting(self, target: Target, name: str) -> Sighting:
         """What came of an observation; one that was never made is inconclusive, never a pass."""
@@ -111,22 +111,41 @@ class Fleet:
         """
         if not plans:
             return
-        with ThreadPoolExecutor(len(plans), "observer") as pool:
+        self._losses = Losses(self._pace.max_inconclusive, len(plans))
+        self._gate = Gate(self._pace, self._losses, self._turns, self.interrupted)
+        self._done = _Countdown(len(plans))
+        with ThreadPoolExecutor(len(plans) + 1, "observer") as pool:
             try:
-                futures = [
-                    pool.submit(self._observe, target, plan, open_host, close_host, journal)
-                    for target, plan in plans.items()
-                ]
-                self._wait(futures, report)
+                admitting = pool.submit(self._admit, pool, plans, open_host, close_host, journal)
+                self._watch(admitting, report)
             except BaseException:
                 self.interrupted.set()
                 raise
 
-    def _wait(self, futures: Sequence[Future[None]], report: Callable[[Progress], None]) -> None:
-        waiting = set(futures)
-        while waiting:
-            _, waiting = wait(waiting, timeout=_TICK)
-            report(Progress(len(futures) - len(waiting), len(futures), dict(self._busy)))
+    def _admit(
+        self,
+        pool: ThreadPoolExecutor,
+        plans: Mapping[Target, Sequence[Observation]],
+        open_host: Callable[[Target], Host],
+        close_host: Callable[[Target], None],
+        journal: Witness,
+    ) -> None:
+        """Begin one host after another, each with its turn: a host that only queues needs no thread."""
+        for target, plan in plans.items():
+            self._turns.begin()
+            if self.interrupted.is_set():
+                return
+            pool.submit(self._observe, target, plan, open_host, close_host, journal)
+
+    def _watch(self, admitting: Future[None], report: Callable[[Progress], None]) -> None:
+        """Report until all hosts are done."""
+        is_over = False
+        while not is_over:
+            is_over = self._done.wait(_TICK)
+            self._turns.lend()
+            report(Progress(self._done.done, self._done.number, tuple(self._visits.values())))
+            if admitting.done():
+                admitting.result()
 
     def _observe(
         self,
@@ -136,21 +155,32 @@ class Fleet:
         close_host: Callable[[Target], None],
         journal: Witness,
     ) -> None:
-        """Make a host's observations; whatever goes wrong here is this host's, and ends nobody else's."""
-        sightings = self._sightings.setdefault(target.id, {})
+        """Make a host's observations, by who holds a turn; whatever goes wrong here is this host's, and ends nobody else's."""
+        visit = self._visits[target.id] = Visit(target.id)
         try:
-            with self._turns.turn(), ExitStack() as at_the_end:
-                host = open_host(target)
+            with ExitStack() as at_the_end:
+                visit.host = open_host(target)
                 at_the_end.callback(close_host, target)
-                for item in plan:
-                    self._busy[target.id] = item.name
-                    host.record = Record(target.id, item.name, journal)
-                    sightings[item.name] = self._make(host, item, sightings)
-                    journal.observed(target.id, item.name, sightings[item.name])
+                self._look(visit.host, plan, visit, journal)
         except Exception as error:  # noqa: BLE001  # see above
             self._lost[target.id] = _defect(target, "the connection", error)
+            self._losses.add(target.id)
         finally:
-            self._busy.pop(target.id, None)
+            self._visits.pop(target.id)
+            self._gate.leave(target.id)
+            self._turns.end()
+            self._done.count()
+
+    def _look(self, host: Host, plan: Sequence[Observation], visit: Visit, journal: Witness) -> None:
+        target = host.target
+        sightings = self._sightings.setdefault(target.id, {})
+        for item in plan:
+            visit.observation, host.waiting = item.name, None
+            host.record = Record(target.id, item.name, journal)
+            sightings[item.name] = self._make(host, item, sightings)
+            if _is_loss(item, sightings):
+                self._losses.add(target.id)
+            journal.observed(target.id, item.name, sightings[item.name])
 
     def _make(self, host: Host, item: Observation, sightings: Mapping[str, Sighting]) -> Sighting:
         """One observation, unless something that it needs was not seen: then that is its reason too."""
@@ -158,7 +188,7 @@ class Fleet:
         value, reason = None, self._missing(host.target, item, sightings)
         if reason is None:
             seen = {name: sighting.value for name, sighting in sightings.items() if sighting.reason is None}
-            value, reason = _look(host, item, seen)
+            value, reason = _see(host, item, seen)
         return Sighting(value, reason, host.record, started, time.monotonic() - clock)
 
     def _missing(
@@ -173,7 +203,40 @@ class Fleet:
         return next((reason for reason in reasons if reason is not None), None)
 
 
-def _look(
+class _Countdown:
+    """How many of a number are done, for those who wait until all are."""
+
+    def __init__(self, number: int) -> None:
+        """None is done."""
+        self.number = number
+        self.done = 0
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+
+    def count(self) -> None:
+        """Another one is done."""
+        with self._lock:
+            self.done += 1
+        if self.done == self.number:
+            self._over.set()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether all are done within so many seconds."""
+        return self._over.wait(seconds)
+
+
+def _is_loss(item: Observation, sightings: Mapping[str, Sighting]) -> bool:
+    """Whether this observation shows that its host cannot be looked at: no answer, or nothing that a trigger could rest on."""
+    reason = sightings[item.name].reason
+    if isinstance(reason, Unreachable | TimedOut):
+        return True
+    needs = (sightings[need].reason for need in item.needs)
+    return (
+        item.is_trigger and isinstance(reason, Inconclusive) and any(reason is missing for missing in needs)
+    )
+
+
+def _see(
     host: Host, item: Observation, seen: Mapping[str, object]
 ) -> tuple[object, NotApplicable | Inconclusive | None]:
     try:

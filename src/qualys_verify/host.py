@@ -3,9 +3,9 @@
 import re
 import shlex
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cached_property
 from hashlib import sha256
 from pathlib import PurePosixPath
 from threading import Lock
@@ -16,6 +16,7 @@ from qualys_verify.agent.commands import beginning
 from qualys_verify.agent.container import Container
 from qualys_verify.agent.layout import Layout
 from qualys_verify.identity import CLOCK, PROBES, Identity, read_identity
+from qualys_verify.once import once
 from qualys_verify.reasons import Denied, Inconclusive, NotApplicable, TimedOut, Unreachable
 from qualys_verify.settings import Settings
 from qualys_verify.targets import Target
@@ -89,11 +90,48 @@ class Claims:
             return self._owners.setdefault(machine, target_id)
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """What a host waits for, in a few words, and until when at the latest (seconds, monotonic; None: nobody knows)."""
+
+    what: str
+    until: float | None = None
+
+
+class Company(Protocol):
+    """The run's other hosts, as far as one host has to do with them."""
+
+    @property
+    def claims(self) -> Claims:
+        """Which machine is triggered under which name."""
+
+    def sleep(self, seconds: float) -> None:
+        """Let others go on meanwhile; may raise Interrupted."""
+
+    def call(self) -> AbstractContextManager[None]:
+        """Around each command under way: others may go on while it is silent."""
+
+    def clear(self, host: "Host") -> None:
+        """Wait until this host may be triggered; raises Inconclusive when it may not, Interrupted when the run ends."""
+
+
+@dataclass(frozen=True)
+class Alone:
+    """No company: a host that is looked at by itself waits for nobody."""
+
+    sleep: Callable[[float], None]
+    claims: Claims = field(default_factory=Claims)
+    call: Callable[[], AbstractContextManager[None]] = nullcontext
+
+    def clear(self, host: "Host") -> None:
+        """It may."""
+
+
 class Scribe(Protocol):
     """Writes down at once what happens on hosts, and gives it back as it may be kept: without secrets."""
 
-    def command(self, record: "Record", reply: Reply) -> Reply:
-        """One command of an observation, as it was run."""
+    def command(self, record: "Record", reply: Reply) -> Reply | None:
+        """One command of an observation, as it was run; None where it has not to be kept besides."""
 
     def reading(self, record: "Record", at: datetime, text: str) -> str:
         """What one look came to; `at` is UTC by the controller's clock."""
@@ -132,7 +170,9 @@ class Record:
 
     def command(self, reply: Reply) -> None:
         """Write down a command."""
-        self.replies.append(self.scribe.command(self, reply))
+        kept = self.scribe.command(self, reply)
+        if kept is not None:
+            self.replies.append(kept)
 
     def reading(self, text: str) -> None:
         """Write down what a look came to."""
@@ -148,16 +188,16 @@ class Host:
         target: Target,
         settings: Settings,
         transport: Transport,
-        sleep: Callable[[float], None],
-        claims: Claims,
+        company: Company,
     ) -> None:
-        """`sleep` gives the host's turn to another one while it waits; it may raise Interrupted."""
+        """Nothing is connected yet. `waiting` is for those who watch the run: what takes long at present."""
         self.target = target
         self.settings = settings
-        self.sleep = sleep
         self.record = Record()
+        self.waiting: Waiting | None = None
         self._transport = transport
-        self._claims = claims
+        self._company = company
+        self._is_cleared = False
         self._answers: dict[tuple[str, ...], tuple[datetime, Reply] | Inconclusive] = {}
 
     @property
@@ -165,7 +205,7 @@ class Host:
         """The agent's paths, as far as options or the inventory name them."""
         return self.target.layout
 
-    @cached_property
+    @once
     def identity(self) -> Identity:
         """Who answers; asked once, before everything else.
 
@@ -191,7 +231,7 @@ class Host:
         """Whether it is a container without an init system of its own: then there are no units in it."""
         return self.target.is_contained and not (self.container and self.container.is_machine)
 
-    @cached_property
+    @once
     def may_guard(self) -> bool:
         """Whether sudo allows `timeout` before a command: then a hung one is ended on the target, too.
 
@@ -228,7 +268,8 @@ class Host:
 
     def _run(self, texts: Sequence[str], shows: Sequence[Callable[[str], str]]) -> tuple[Reply, ...]:
         try:
-            replies = self._transport.run(texts)
+            with self._company.call():
+                replies = self._transport.run(texts)
         except Unreachable as reason:
             self.note(f"{reason}; the client said:\n{reason.said}")
             raise
@@ -277,16 +318,20 @@ class Host:
         """Run a command that makes the agent act: once a run, whoever asks again gets the first answer.
 
         Returns the UTC instant of the target's clock just before it, and the reply. Raises NotApplicable in
-        a read-only run, and Inconclusive when the machine is already being triggered under another name.
+        a read-only run, and Inconclusive when the machine is already being triggered under another name, or
+        when the run asks for nothing more. The first one waits until it may (see Company).
         """
         if self.settings.read_only:
             raise NotApplicable("not triggered: this is a --read-only run")
-        owner = self._claims.claim((*self.identity.installation, self.layout.root), self.target.id)
+        owner = self._company.claims.claim((*self.identity.installation, self.layout.root), self.target.id)
         if owner != self.target.id:
             raise Inconclusive(
                 f"{self.target.id} is the same machine as {owner}, which this run already triggers: list it once"
             )
         sent = command.argv  # whatever is shown of its output, it is the same request
+        if not self._is_cleared:
+            self._company.clear(self)
+            self._is_cleared = True
         if sent not in self._answers:
             self._answers[sent] = self._sent_before(command)
             self._answers[sent] = self._trigger(command)
@@ -304,6 +349,14 @@ class Host:
     def _trigger(self, command: Command) -> tuple[datetime, Reply]:
         clock, reply = self._run([CLOCK, self._text(command)], [whole, command.show])
         return _read_clock(self.target.id, clock.stdout).now, reply
+
+    def sleep(self, seconds: float) -> None:
+        """Wait between two readings, without holding a turn. Raises Interrupted."""
+        self._company.sleep(seconds)
+
+    def hang_up(self) -> None:
+        """Keep no connection; the next command makes another one."""
+        self._transport.close()
 
     def note(self, reading: object) -> None:
         """Keep one reading of a poll for the evidence."""

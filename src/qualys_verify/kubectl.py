@@ -36,6 +36,10 @@ _REASONS = (
         "the cluster's certificate is not the one that the kubeconfig trusts",
     ),
     (
+        re.compile(r"error dialing backend", re.IGNORECASE),
+        "its API server does not reach the pod's node: is the node up, and its kubelet?",
+    ),
+    (
         re.compile(
             r"was refused|Unable to connect|no such host|i/o timeout|TLS handshake timeout|deadline exceeded",
             re.IGNORECASE,
@@ -47,8 +51,23 @@ _REASONS = (
         "the cluster has too much to do (429): run again later",
     ),
     (
-        re.compile(r"InternalError|Internal error|ServiceUnavailable|unable to handle", re.IGNORECASE),
+        re.compile(
+            # One that names the container's runtime is of the container.
+            r"InternalError|Internal error(?!.*OCI runtime)|ServiceUnavailable|unable to handle",
+            re.IGNORECASE,
+        ),
         "the cluster has trouble of its own: look at its API server, and run again later",
+    ),
+    (
+        re.compile(
+            r"broken pipe|reset by peer|unexpected EOF|Timeout occurred"
+            r"|unable to upgrade(?! connection: container not found)|Upgrade request required",
+            re.IGNORECASE,
+        ),
+        (
+            "its answer was cut off: does the API server restart, or does a proxy in between not let `kubectl exec` "
+            "through (an upgrade to WebSocket or SPDY)?"
+        ),
     ),
 )
 

@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache, lru_cache
 from typing import Any, Protocol
 
 import pytest
@@ -35,12 +36,17 @@ class Observation:
     def make(self, host: Host, seen: Mapping[str, object]) -> object:
         """Look at a host, given the values of the other observations; returns the value or raises a reason."""
         values = {name: seen[name] for name in (*self.needs, *self.uses) if name in seen}
-        if LIVE_HOST in inspect.signature(self.look).parameters:
+        if _speaks_to_the_host(self.look):
             values[LIVE_HOST] = host
         return self.look(**values)
 
 
-@dataclass(frozen=True)
+@cache
+def _speaks_to_the_host(look: Callable[..., object]) -> bool:
+    return LIVE_HOST in inspect.signature(look).parameters
+
+
+@dataclass(frozen=True, slots=True)
 class Sighting:
     """What came of one observation of one host.
 
@@ -81,22 +87,24 @@ def _declare(look: Callable[..., Any], *, is_trigger: bool) -> Callable[..., Any
     needs = tuple(item.name for item in parameters if item.default is item.empty)
     uses = tuple(item.name for item in parameters if item.default is not item.empty)
     name = look.__name__
+    _plan.cache_clear()
     _DECLARED[name] = Observation(name, needs, uses, look, is_trigger)
 
-    def fixture(request: pytest.FixtureRequest, target: Target, **_needs: object) -> object:
-        sighting = request.config.stash[FLEET].sighting(target, name)
-        if isinstance(sighting.reason, NotApplicable):
-            pytest.skip(str(sighting.reason))
-        if sighting.reason is not None:
-            pytest.fail(str(sighting.reason), pytrace=False)
-        return sighting.value
+    def fixture(target: Target, sightings: Sightings) -> object:
+        return value_of(sightings.sighting(target, name))
 
     fixture.__name__, fixture.__doc__, fixture.__module__ = name, look.__doc__, look.__module__
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    fixture.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # pytest reads the needs from it
-        [inspect.Parameter(parameter, kind) for parameter in ("request", "target", *needs)],
-    )
-    return pytest.fixture(fixture)
+    # Set up once for all tests of a host, without what it needs: the fleet has gone through that already.
+    return pytest.fixture(fixture, scope="session")
+
+
+def value_of(sighting: Sighting) -> object:
+    """What a test is handed; pytest's outcomes stand for what kept it from being seen."""
+    if isinstance(sighting.reason, NotApplicable):
+        pytest.skip(str(sighting.reason))
+    if sighting.reason is not None:
+        pytest.fail(str(sighting.reason), pytrace=False)
+    return sighting.value
 
 
 def plan(asked: Iterable[str]) -> tuple[Observation, ...]:
@@ -105,6 +113,11 @@ def plan(asked: Iterable[str]) -> tuple[Observation, ...]:
     Other fixture names are passed over. Among observations that do not depend on each other the order of
     declaration decides, which is the order of the runbook's steps.
     """
+    return _plan(frozenset(asked))
+
+
+@lru_cache  # all hosts are asked for the same few
+def _plan(asked: frozenset[str]) -> tuple[Observation, ...]:
     wanted = _closure(name for name in asked if name in _DECLARED)
     ordered: dict[str, Observation] = {}
 

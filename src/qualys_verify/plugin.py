@@ -3,7 +3,7 @@
 import signal
 import sys
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from _pytest.terminal import TerminalReporter
 
+from qualys_verify import protocol
 from qualys_verify.evidence import howto
 from qualys_verify.evidence.bundle import PAGE
 from qualys_verify.evidence.comparison_text import as_text
@@ -23,7 +24,7 @@ from qualys_verify.evidence.signature import try_key
 from qualys_verify.evidence.terminal import Look, for_encoding, render
 from qualys_verify.findings import annotate, finding_of, missed, redact, target_of, waive
 from qualys_verify.names import without_pod
-from qualys_verify.observation import FLEET, Observation, is_trigger, plan
+from qualys_verify.observation import FLEET, Observation, Sightings, is_trigger, plan
 from qualys_verify.progress import Ticker
 from qualys_verify.provenance import runbook_digest
 from qualys_verify.recorder import Opening, Recorder, Sealed, redacted
@@ -48,7 +49,7 @@ from qualys_verify.workers.worker import Link, Worker, WorkerRun, is_worker
 RUN = pytest.StashKey[Run]()
 RECORDER = pytest.StashKey[Recorder]()
 SCRIBE = pytest.StashKey[JournalScribe]()  # who writes down each verdict: the recorder's, or a worker's
-EXPECTED = pytest.StashKey[list[Finding]]()  # the ledger
+EXPECTED = pytest.StashKey[list[Finding]]()  # the ledger, where workers have the tests
 SEALED = pytest.StashKey[Sealed]()
 INTERRUPTED = pytest.StashKey[str]()  # why the run ended early
 UNSEALED = pytest.StashKey[str]()  # why the evidence is not whole
@@ -147,6 +148,7 @@ def _share_out(config: pytest.Config, run: Run) -> None:
     from qualys_verify.workers.controller import Controller  # noqa: PLC0415  # xdist is an extra
 
     def begin(expected: Sequence[Finding]) -> Recorder:
+        config.stash[EXPECTED] = list(expected)
         return _begin(config, run, expected)
 
     controller = Controller(config, run, _suite_of(config), config.stash[FINDINGS], begin)
@@ -248,6 +250,12 @@ def target(request: pytest.FixtureRequest) -> Target:
     return value
 
 
+@pytest.fixture(scope="session")
+def sightings(request: pytest.FixtureRequest) -> Sightings:
+    """What was seen of all hosts."""
+    return request.config.stash[FLEET]
+
+
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Refuse a run without hosts, and mark the tests that make the agent act."""
@@ -292,9 +300,8 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     if run is None or broken or not session.items or not _will_look(session.config):
         return (yield)
     _leave_out_file_names(session.config)
-    found = (missed(item) for item in session.items)
-    expected = [redacted(finding, run.redactor) for finding in found if finding is not None]
-    recorder = _begin(session.config, run, expected)
+    expected = (missed(item) for item in session.items)
+    recorder = _begin(session.config, run, (finding for finding in expected if finding is not None))
     try:
         with Ticker(session.config) as ticker:
             run.observe(_plans(session.items), ticker.show, recorder.scribe)
@@ -307,9 +314,12 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     return (yield)
 
 
-def _begin(config: pytest.Config, run: Run, expected: Sequence[Finding]) -> Recorder:
+def _begin(config: pytest.Config, run: Run, expected: Iterable[Finding]) -> Recorder:
     """The journal, with who runs what and what is expected of which host."""
-    recorder = Recorder(run.folder, run.redactor, run.settings.evidence)
+    has_page = config.pluginmanager.hasplugin(
+        "qualys-verify-page"
+    )  # it shows transcripts before the journal is read
+    recorder = Recorder(run.folder, run.redactor, run.settings.evidence, keeps_replies=has_page)
     opening = Opening(
         id=run.id,
         started=run.started,
@@ -323,11 +333,7 @@ def _begin(config: pytest.Config, run: Run, expected: Sequence[Finding]) -> Reco
         inventory=run.inventory,
     )
     recorder.begin(opening, expected)
-    config.stash[RECORDER], config.stash[SCRIBE], config.stash[EXPECTED] = (
-        recorder,
-        recorder.scribe,
-        list(expected),
-    )
+    config.stash[RECORDER], config.stash[SCRIBE] = recorder, recorder.scribe
     return recorder
 
 
@@ -367,12 +373,22 @@ def pytest_testnodedown(node: Any) -> None:  # noqa: ANN401  # xdist is an extra
         raise pytest.UsageError(said)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
+    """Tests that only read what was seen are run without what pytest puts around others."""
+    target = target_of(item)
+    if target is None or not isinstance(item, pytest.Function) or not protocol.only_reads(item):
+        return None
+    protocol.run(item, target)
+    return True
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
     call: pytest.CallInfo[None],
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Turn each outcome into a finding: verdict, what was observed, and the transcript it rests on."""
+    """Turn each outcome into a finding: verdict, what was observed, and the observations it rests on."""
     report = yield
     run, scribe = item.config.stash.get(RUN, None), item.config.stash.get(SCRIBE, None)
     if run is None or scribe is None:
@@ -409,12 +425,18 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
 
 def _settle_status(session: pytest.Session, recorder: Recorder, exitstatus: int) -> None:
     config = session.config
-    findings = config.stash[FINDINGS]
-    for finding in config.stash[EXPECTED]:  # the ledger: what was expected, and the run did not come to
-        known = findings.pop(finding.nodeid, None)  # put back in the order of the plan
-        if known is None:
-            recorder.scribe.judged(finding)
-        findings[finding.nodeid] = known or finding
+    findings, run = config.stash[FINDINGS], config.stash[RUN]
+    for expected in config.stash.get(EXPECTED, ()):  # what workers found, in the order of the plan
+        if expected.nodeid in findings:
+            findings[expected.nodeid] = findings.pop(expected.nodeid)
+        else:
+            findings[expected.nodeid] = expected
+            recorder.scribe.judged(expected)
+    for item in session.items:  # the ledger: what was expected, and the run did not come to
+        finding = None if item.nodeid in findings else missed(item)
+        if finding is not None:
+            findings[finding.nodeid] = redacted(finding, run.redactor)
+            recorder.scribe.judged(findings[finding.nodeid])
     if findings:
         verdicts = [finding.verdict for finding in findings.values()]
         own = sum(verdict in {Verdict.NON_COMPLIANT, Verdict.INCONCLUSIVE} for verdict in verdicts)

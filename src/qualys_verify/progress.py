@@ -1,36 +1,63 @@
-"""How far the fleet is, while pytest has nothing to print yet."""
+"""How far the fleet is, while pytest has nothing to print yet: a panel on a terminal, a line a minute elsewhere."""
 
+import os
 import time
+from collections import Counter
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import pytest
 from _pytest.terminal import TerminalReporter
+from rich.console import Console, Group, OverflowMethod, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
 
-from qualys_verify.fleet import Progress
+from qualys_verify.evidence.terminal import for_encoding
+from qualys_verify.fleet import Progress, Visit
+from qualys_verify.host import Waiting
 
-# On a log nobody wants a line a second.
+# On a log nobody wants a line a second; on a screen nobody reads faster.
 _LOG_INTERVAL = 60.0
-_SHOWN = 3
-# What an observation is called while it is waited for, where its name would not tell.
+_FRAME_INTERVAL = 0.5
+# So many hosts are named, and so many kinds of waiting.
+_HOSTS_SHOWN = 3
+_KINDS_SHOWN = 4
+# The bar's width, where there is room for one.
+_SHORTEST_BAR, _LONGEST_BAR = 8, 24
+# A rate over less time than this is chance, in seconds.
+_RATE_AFTER = 5.0
+# What an observation is called while it is made, where its name would not tell.
 _LABELS = {
-    "scan_execution": "waiting for the scan",
-    "policy_execution": "waiting for the policy evaluation",
+    "": "connecting",
+    "identity": "connecting",
     "assessment_before": "reading the last assessment",
+    "scan": "asking for the scan",
+    "policy_evaluation": "asking for the policy evaluation",
 }
 
 
+class _Watcher(Protocol):
+    """Somebody who looks at the progress a few times a second."""
+
+    def show(self, progress: Progress) -> None:
+        """Print it, if it is time to."""
+
+    def end(self) -> None:
+        """Nothing more comes."""
+
+
 class Ticker:
-    """One live line on a terminal, a line a minute elsewhere, nothing with `-q` or without a terminal reporter."""
+    """The progress for whoever ran pytest: nothing with `-q` or without a terminal reporter."""
 
     def __init__(self, config: pytest.Config) -> None:
         """Nothing is printed yet."""
-        found = config.pluginmanager.get_plugin("terminalreporter")
-        quiet = config.get_verbosity() < 0
-        self._terminal: TerminalReporter | None = (
-            found if isinstance(found, TerminalReporter) and not quiet else None
-        )
-        self._next = time.monotonic() + _LOG_INTERVAL
+        terminal = config.pluginmanager.get_plugin("terminalreporter")
+        self._watcher: _Watcher | None = None
+        if isinstance(terminal, TerminalReporter) and config.get_verbosity() >= 0:
+            self._watcher = _Panel(terminal) if _can_redraw(config, terminal) else _Lines(terminal)
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -40,29 +67,173 @@ class Ticker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Leave an empty line for what pytest prints next."""
-        if self._terminal is not None and self._terminal.isatty:
-            self._terminal.rewrite("", erase=True)
+        if self._watcher is not None:
+            self._watcher.end()
 
     def show(self, progress: Progress) -> None:
         """Print the progress, if it is time to."""
-        if self._terminal is None:
-            return
-        if self._terminal.isatty:
-            self._terminal.rewrite(sentence(progress)[: self._terminal._screen_width - 1], erase=True)  # noqa: SLF001  # has no public name
-        elif time.monotonic() >= self._next:
+        if self._watcher is not None:
+            self._watcher.show(progress)
+
+
+def _can_redraw(config: pytest.Config, terminal: TerminalReporter) -> bool:
+    """Whether somebody sits at a terminal that moves its cursor, and nothing else writes to it meanwhile."""
+    is_dumb = os.environ.get("TERM", "dumb").lower() in {"", "dumb", "unknown"}
+    is_pipeline = "CI" in os.environ or "BUILD_NUMBER" in os.environ  # as pytest has it
+    has_live_log = config.getoption("log_cli_level", None) is not None or config.getini("log_cli")
+    return bool(terminal.isatty) and not (is_dumb or is_pipeline or has_live_log)
+
+
+class _Lines:
+    """A line a minute."""
+
+    def __init__(self, terminal: TerminalReporter) -> None:
+        self._terminal = terminal
+        self._started = time.monotonic()
+        self._next = self._started + _LOG_INTERVAL
+
+    def show(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if now >= self._next:
             self._next += _LOG_INTERVAL
-            self._terminal.write_line(sentence(progress))
+            self._terminal.write_line(sentence(progress, now))
+
+    def end(self) -> None:
+        pass
 
 
-def sentence(progress: Progress) -> str:
-    """`looking: 2 of 5 hosts done; web1 at scan_execution, …`."""
-    busy = [
-        f"{target}: {_LABELS.get(name, name.replace('_', ' '))}"
-        for target, name in sorted(progress.waiting.items())
-    ]
-    more = f" and {len(busy) - _SHOWN} more" if len(busy) > _SHOWN else ""
-    return (
-        f"looking: {progress.done} of {progress.hosts} hosts done; {', '.join(busy[:_SHOWN])}{more}".rstrip(
-            "; "
+class _Panel:
+    """A few lines that are drawn again and again, and gone at the end."""
+
+    def __init__(self, terminal: TerminalReporter) -> None:
+        self._console = Console(
+            file=terminal._tw._file,  # noqa: SLF001  # has no public name
+            force_terminal=True,
+            color_system="auto" if terminal.hasmarkup else None,
+            highlight=False,
+            emoji=False,
         )
+        self._live = Live(
+            console=self._console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            vertical_overflow="crop",
+        )
+        self._started = time.monotonic()
+        self._next = self._started + _FRAME_INTERVAL
+
+    def show(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + _FRAME_INTERVAL
+        if not self._live.is_started:
+            self._live.start()
+        self._live.update(panel(progress, self._started, now, self._console), refresh=True)
+
+    def end(self) -> None:
+        try:
+            self._live.stop()
+        except BaseException:  # a second Ctrl-C
+            self._console.show_cursor()
+            raise
+
+
+def panel(progress: Progress, started: float, now: float, console: Console) -> RenderableType:
+    """At most five lines: how far, who waits for what, and which hosts take longest. Times are monotonic, in seconds."""
+    lines = [_text(line, console) for line in _longest(progress.visits, now)]
+    if kinds := _kinds(progress):
+        lines.insert(0, _text(f"  {kinds}", console))
+    return Group(_head(progress, started, now, console), *lines)
+
+
+def sentence(progress: Progress, now: float) -> str:
+    """`looking: 2 of 5 hosts done; 3 waiting for the scan; longest: web1 2:10, …`; `now` is monotonic, in seconds."""
+    hosts = ", ".join(
+        f"{visit.target_id} {_minutes(now - visit.since)}" for visit in _slowest(progress.visits)
     )
+    parts = (
+        f"looking: {progress.done} of {progress.hosts} hosts done",
+        _kinds(progress),
+        f"longest: {hosts}" if hosts else "",
+    )
+    return "; ".join(filter(None, parts))
+
+
+def _head(progress: Progress, started: float, now: float, console: Console) -> Table:
+    """How far; the bar has what room the words leave."""
+    words = _how_far(progress, now - started, now)
+    room = min(_LONGEST_BAR, console.width - len(words) - 2)
+    head = Table.grid(padding=(0, 1))
+    bar = [ProgressBar(progress.hosts, progress.done, width=room)] if room >= _SHORTEST_BAR else []
+    for _ in bar:
+        head.add_column(no_wrap=True)
+    head.add_column(no_wrap=True)
+    head.add_row(*bar, _text(words, console))
+    return head
+
+
+def _how_far(progress: Progress, passed: float, now: float) -> str:
+    """`3 of 12 hosts done, 0:18 passed, 10 a minute, polls end within 0:38`."""
+    parts = [f"{progress.done} of {progress.hosts} hosts done", f"{_minutes(passed)} passed"]
+    if progress.done and passed > _RATE_AFTER:
+        parts.append(f"{60 * progress.done / passed:.0f} a minute")
+    ends = [waiting.until for waiting in map(_waiting, progress.visits) if waiting and waiting.until]
+    if ends:
+        parts.append(f"polls end within {_minutes(max(ends) - now)}")
+    return ", ".join(parts)
+
+
+def _kinds(progress: Progress) -> str:
+    """`12 waiting for the scan, 3 connecting, 7 not begun`."""
+    kinds = Counter(_doing(visit) or "being looked at" for visit in progress.visits).most_common()
+    parts = [f"{number} {what}" for what, number in kinds[:_KINDS_SHOWN]]
+    if more := sum(number for _, number in kinds[_KINDS_SHOWN:]):
+        parts.append(f"{more} at other things")
+    if waiting := progress.hosts - progress.done - len(progress.visits):
+        parts.append(f"{waiting} not begun")
+    return ", ".join(parts)
+
+
+def _longest(visits: Sequence[Visit], now: float) -> list[str]:
+    slowest = _slowest(visits)
+    width = max((len(visit.target_id) for visit in slowest), default=0)
+    return [
+        f"  {visit.target_id:{width}}  {_minutes(now - visit.since):>7}  {_doing(visit) or _looking_at(visit)}"
+        for visit in slowest
+    ]
+
+
+def _slowest(visits: Sequence[Visit]) -> list[Visit]:
+    return sorted(visits, key=lambda visit: visit.since)[:_HOSTS_SHOWN]
+
+
+def _doing(visit: Visit) -> str:
+    """What takes long or changes something; empty for a mere look."""
+    waiting = _waiting(visit)
+    if waiting is not None:
+        return waiting.what
+    return _LABELS.get(visit.observation, "")
+
+
+def _looking_at(visit: Visit) -> str:
+    return f"looking at {visit.observation.replace('_', ' ')}"
+
+
+def _waiting(visit: Visit) -> Waiting | None:
+    """What the host waits for just now; it goes on meanwhile."""
+    return visit.host.waiting if visit.host else None
+
+
+def _minutes(seconds: float) -> str:
+    """`0:07`, `12:30`, `1:02:03`."""
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _text(line: str, console: Console) -> Text:
+    overflow: OverflowMethod = "ellipsis" if console.encoding.startswith("utf") else "crop"
+    return Text(for_encoding(line, console.encoding), no_wrap=True, overflow=overflow)

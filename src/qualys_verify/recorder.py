@@ -1,6 +1,6 @@
 """The evidence of one run, from its first record to the sealed folder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,13 +9,22 @@ from qualys_verify import provenance
 from qualys_verify.evidence import bundle, comparison_text
 from qualys_verify.evidence import journal as journal_file
 from qualys_verify.evidence.compare import Comparison, compare
-from qualys_verify.evidence.events import FORMAT, AnyEvent, Check, Ended, Expected, Planned, Started
+from qualys_verify.evidence.events import (
+    FORMAT,
+    AnyEvent,
+    Check,
+    Ended,
+    Expected,
+    Inventory,
+    Planned,
+    Started,
+)
 from qualys_verify.evidence.journal import Journal
 from qualys_verify.evidence.redaction import Redactor
 from qualys_verify.evidence.result import Result, result_of
 from qualys_verify.scribe import JournalScribe
 from qualys_verify.settings import EvidenceSettings
-from qualys_verify.shard import Inventory, Shard
+from qualys_verify.shard import Shard
 from qualys_verify.verdict import Finding
 
 
@@ -46,16 +55,18 @@ class Sealed:
 class Recorder:
     """Writes a run's journal, and makes its bundle at the end."""
 
-    def __init__(self, folder: Path, redactor: Redactor, settings: EvidenceSettings) -> None:
-        """Begin the journal in a folder. Raises OSError when that cannot be written to."""
+    def __init__(
+        self, folder: Path, redactor: Redactor, settings: EvidenceSettings, *, keeps_replies: bool = True
+    ) -> None:
+        """Begin the journal in a folder; for `keeps_replies` see JournalScribe. Raises OSError when it cannot be written."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # it speaks of real hosts
         self.folder = folder
         self._journal = Journal(folder / journal_file.NAME)
         self._redactor = redactor
         self._settings = settings
-        self.scribe = JournalScribe(self._journal, redactor)
+        self.scribe = JournalScribe(self._journal, redactor, keeps_replies=keeps_replies)
 
-    def begin(self, opening: Opening, planned: Sequence[Finding]) -> None:
+    def begin(self, opening: Opening, planned: Iterable[Finding]) -> None:
         """Write down who runs what, and what is expected of which host; before any host is touched."""
         clean = self._redactor.clean
         self._journal.write(
@@ -76,11 +87,10 @@ class Recorder:
                 read_only=opening.read_only,
                 waivers=self._settings.waivers,
                 shard=str(opening.shard or ""),
-                inventory=opening.inventory.digest,
-                inventory_hosts=opening.inventory.hosts,
+                inventory=opening.inventory,
             )
         )
-        self._journal.write(_plan(planned))
+        self._journal.write(_plan(planned, clean))
 
     def write(self, event: AnyEvent) -> None:
         """Write down what a worker has seen; it is redacted already."""
@@ -102,20 +112,21 @@ class Recorder:
         return Sealed(bundle.complete(self.folder, self._settings.seal), comparison)
 
 
-def _plan(planned: Sequence[Finding]) -> Planned:
-    checks = {item.test: Check(item.test, item.step, item.title, item.remedy) for item in planned}
+def _plan(planned: Iterable[Finding], clean: Callable[[str], str]) -> Planned:
+    checks: dict[str, Check] = {}
     expected: dict[str, dict[str, None]] = {}
     for item in planned:
+        checks.setdefault(item.test, Check(item.test, item.step, item.title, item.remedy))
         expected.setdefault(item.target, {})[item.test] = None
     return Planned(
         at=datetime.now(UTC),
         checks=tuple(checks.values()),
-        expected=tuple(Expected(host, tuple(tests)) for host, tests in expected.items()),
+        expected=tuple(Expected(clean(host), tuple(tests)) for host, tests in expected.items()),
     )
 
 
 def redacted(finding: Finding, redactor: Redactor) -> Finding:
-    """The finding without secrets; its transcript was redacted when it was written down."""
+    """The finding without secrets."""
     return replace(
         finding,
         target=redactor.clean(finding.target),

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -20,11 +21,11 @@ from qualys_verify.cluster import settle
 from qualys_verify.evidence.redaction import Redactor
 from qualys_verify.evidence.still_open import OpenReason, still_open
 from qualys_verify.fleet import Fleet, Progress, Witness
-from qualys_verify.host import Host
+from qualys_verify.host import Host, Record
 from qualys_verify.identity import REBOOT, Identity
+from qualys_verify.inventory import look_up, record
 from qualys_verify.observation import Observation
 from qualys_verify.settings import Settings
-from qualys_verify.shard import inventory_of
 from qualys_verify.targets import DemoSpec, Selection, Target, TargetError, refuse_twins
 from qualys_verify.transport import SshSettings, Transport, connect, disconnect
 from qualys_verify.verdict import Finding
@@ -55,10 +56,13 @@ class Run:
         self.id = secrets.token_hex(4)
         self.folder = report_root / f"{self.started:%Y%m%dT%H%M%SZ}-{self.id}"
         self.redactor = Redactor(settings.evidence.redaction)
-        self.fleet = Fleet(settings.at_once)
+        self.fleet = Fleet(settings.at_once, settings.pace)
         self._deadline = Deadline(settings.command_timeout, self.fleet.interrupted)
-        search = replace(self._deadline, seconds=min(settings.command_timeout, settings.deadline or math.inf))
-        listed = settle(selection.targets, selection.pods, settings.kube, search)
+        search = replace(self._deadline, ends=self._ends)
+        found = look_up(selection.entries, settings.ssh_config, search)
+        sources = [source for source, _ in found]
+        listed = settle([target for _, target in found], selection.pods, settings.kube, search)
+        sources += [", ".join(spec.text for spec in selection.pods)] * (len(listed) - len(found))
         refuse_twins(listed)
         self.targets = tuple(replace(target, layout=settings.layout) for target in listed)
         self.demo = selection.demo
@@ -66,14 +70,19 @@ class Run:
         self._clusters: ClusterDemo | None = None
         self._ways: dict[str, Transport] = {}
         if selection.demo:
-            self._clusters = _demo_clusters(selection.demo, self._deadline)
+            self._clusters = _demo_clusters(selection.demo, search)
             self.targets += self._clusters.targets if self._clusters else ()
             self.targets += _demo_targets(selection.demo)
-        self.inventory = inventory_of(self.targets)
+        sources += ["demo://"] * (len(self.targets) - len(listed))
+        # Under the names that evidence shows: the digest must not confirm what was taken out of them.
+        shown = [replace(target, id=self.redactor.clean(target.id)) for target in self.targets]
+        self.inventory = record(shown, map(self.redactor.clean, sources))
         if settings.shard is not None:
             self.targets = settings.shard.part_of(self.targets)
         self.targets = _named(self.targets, self.redactor, self.id)
+        # What workers have seen: who answered by target id, and what was written down of each observation of it.
         self.told: dict[str, Mapping[str, str]] = {}
+        self.records: dict[tuple[str, str], Record] = {}
         # Short: a control socket's path may have 104 characters at most.
         self._ssh = SshSettings(
             Path(),
@@ -86,6 +95,11 @@ class Run:
     def shows_failures_on_purpose(self) -> bool:
         """Whether this is the demo with everything in it."""
         return self.demo is not None and not self.demo.selection
+
+    def record_of(self, target: Target, observation: str) -> Record:
+        """What was written down of an observation, here or in a worker."""
+        told = self.records.get((target.id, observation))
+        return told or self.fleet.sighting(target, observation).record
 
     @property
     def identities(self) -> dict[str, Mapping[str, str]]:
@@ -146,7 +160,7 @@ class Run:
         if target.id.startswith("demo://"):
             settings = self._demo_settings()
         transport = self._ways[target.id] = connect(place, self._ssh, self._deadline, self._number(target))
-        return Host(place, settings, transport, self.fleet.sleep, self.fleet.claims)
+        return Host(place, settings, transport, self.fleet)
 
     def _close(self, target: Target) -> None:
         if way := self._ways.pop(target.id, None):
@@ -155,7 +169,11 @@ class Run:
             disconnect(self._ssh, self._number(target))
 
     def _number(self, target: Target) -> int:
-        return self.targets.index(target)
+        return self._numbers[target.id]
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {target.id: number for number, target in enumerate(self.targets)}
 
     def start_demo(self, targets: Iterable[Target]) -> None:
         """Have the demo's hosts up, if one of the targets is one. Raises UsageError when they do not come up."""

@@ -20,8 +20,12 @@ LEARNED = "agent-id"
 class JournalScribe:
     """The fleet's witness, and the one who writes down each verdict; for several threads at once."""
 
-    def __init__(self, journal: Sink, redactor: Redactor) -> None:
-        """Everything goes through `redactor` into `journal`."""
+    def __init__(self, journal: Sink, redactor: Redactor, *, keeps_replies: bool = True) -> None:
+        """Everything goes through `redactor` into `journal`.
+
+        Where nobody asks for replies before the journal is read again, they need not be in memory, too.
+        """
+        self._keeps_replies = keeps_replies
         self._journal = journal
         self._clean = redactor.clean
         self._clean_about = redactor.clean_about
@@ -31,7 +35,7 @@ class JournalScribe:
         """See Scribe."""
         self._learn(LEARNED, *secrets)
 
-    def command(self, record: Record, reply: Reply) -> Reply:
+    def command(self, record: Record, reply: Reply) -> Reply | None:
         """See Scribe."""
         kept = replace(
             reply,
@@ -52,7 +56,7 @@ class JournalScribe:
                 took=round(kept.took, 3),
             )
         )
-        return kept
+        return kept if self._keeps_replies else None
 
     def reading(self, record: Record, at: datetime, text: str) -> str:
         """See Scribe."""

@@ -17,6 +17,7 @@ from qualys_verify.evidence.bundle import Seal
 from qualys_verify.evidence.redaction import Redactor, Rule, load_rules
 from qualys_verify.evidence.result import Result
 from qualys_verify.evidence.run_json import read_result
+from qualys_verify.pace import Pace, Share
 from qualys_verify.shard import Shard, read_shard
 from qualys_verify.targets import EXAMPLE, is_selector, local_path
 from qualys_verify.waivers import Waiver, load_waivers
@@ -52,6 +53,7 @@ class Settings:
     ssh_in_process: bool
     at_once: int
     shard: Shard | None
+    pace: Pace
     report_dir: Path | None
     evidence: "EvidenceSettings"
     kube: Defaults
@@ -157,6 +159,24 @@ def _at_once(text: str) -> int:
     return _count(text) if text else min(256, 32 * (os.cpu_count() or 1))
 
 
+def _optional_count(text: str) -> int | None:
+    return _count(text) if text else None
+
+
+def _jitter(text: str) -> float:
+    try:
+        return 0.0 if text.strip() in {"0", "0s"} else _seconds(text)
+    except ValueError:
+        raise ValueError("is a time, such as 0, 15, 15s, 5m or 1h") from None
+
+
+def _share(text: str) -> Share:
+    match = re.fullmatch(r"(\d{1,6})(%?)", text.strip())
+    if not match or (match[2] and int(match[1]) > 100):  # noqa: PLR2004  # per cent
+        raise ValueError("is a number of hosts or a percentage of them, such as 0, 5 or 10%")
+    return Share(int(match[1]), is_percent=bool(match[2]))
+
+
 def _kube_name(text: str) -> str:
     if not re.fullmatch(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?", text):
         raise ValueError("is a name as Kubernetes has them: a-z, 0-9, dots and dashes")
@@ -253,7 +273,7 @@ OPTIONS = (
         "poll-interval",
         _optional_seconds,
         "",
-        "time between two readings while a scan runs (default: 15)",
+        "time between two readings while a scan runs, a tenth more or less at random (default: 15)",
         _SECONDS,
     ),
     Option(
@@ -334,6 +354,31 @@ OPTIONS = (
         "look at the K-th of N parts of the hosts only, for a CI matrix or an Indexed Job; K+1/N where its index begins at 0. A "
         "shard that gets no host, because there are fewer than N, ends 5; `qualys-verify merge` makes one evidence of all",
         "K/N",
+    ),
+    Option(
+        "max-triggers-at-once",
+        _optional_count,
+        "",
+        "on how many hosts scans that this run asked for may be under way at the same time, as MaxConcurrency in AWS SSM; the "
+        "others wait for it before they are asked (default: no limit)",
+        "N",
+    ),
+    Option(
+        "trigger-jitter",
+        _jitter,
+        "0",
+        "each host waits a random time up to this before it is asked, so that hosts of one hypervisor do not scan in the same "
+        "second (default: 0)",
+        _SECONDS,
+    ),
+    Option(
+        "max-inconclusive",
+        _share,
+        "100%",
+        "ask no further host for scans once more than this many hosts, or this percentage of the run's hosts, could not be looked "
+        "at (unreachable, no sudo, ...), as MaxErrors in AWS SSM or max_fail_percentage in Ansible: more than, not as many as; "
+        "hosts asked before are followed to their end, and looking goes on (default: no limit)",
+        "N|N%",
     ),
     Option(
         "kube-namespace",
@@ -483,6 +528,11 @@ def read_settings(config: "pytest.Config") -> Settings:
         ssh_in_process=_value(config, "ssh-client") == "auto",
         at_once=_value(config, "at-once"),
         shard=_value(config, "shard"),
+        pace=Pace(
+            at_once=_value(config, "max-triggers-at-once"),
+            jitter=_value(config, "trigger-jitter"),
+            max_inconclusive=_value(config, "max-inconclusive"),
+        ),
         report_dir=_value(config, "report-dir"),
         evidence=_evidence_settings(config),
         kube=Defaults(

@@ -4,9 +4,8 @@ Pure: every shard computes the same parts from the same inventory, in whatever o
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 
 from qualys_verify.names import without_pod
 from qualys_verify.targets import Target
@@ -34,23 +33,6 @@ class Shard:
         ordered = sorted(targets, key=lambda target: (without_pod(target.id), target.id))
         mine = {target.id for target in ordered[self.number - 1 :: self.count]}
         return tuple(target for target in targets if target.id in mine)
-
-
-@dataclass(frozen=True)
-class Inventory:
-    """All hosts that a run, or the shards of one, were to look at: how many, and the SHA-256 of their sorted ids."""
-
-    hosts: int
-    digest: str
-
-
-def inventory_of(targets: Iterable[Target]) -> Inventory:
-    r"""The inventory as evidence records it, by which shards of one are told from shards of another.
-
-    `printf '%s\n' ID ID… | LC_ALL=C sort | sha256sum` gives the same; a pod is named by its node.
-    """
-    names = sorted(f"{without_pod(target.id)}\n".encode("utf-8", "surrogateescape") for target in targets)
-    return Inventory(len(names), sha256(b"".join(names)).hexdigest())
 
 
 def read_shard(text: str) -> Shard | None:

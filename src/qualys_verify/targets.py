@@ -4,16 +4,17 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from ipaddress import IPv6Address
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote
-
-from testinfra.utils.ansible_runner import AnsibleRunner
 
 from qualys_verify.agent.layout import Layout
 
 EXAMPLE = "--hosts=ssh://ops@web1,ssh://ops@web2"
 CONTAINERS = ("docker", "podman")
+ONE_BY_ONE = "single names"  # where a target comes from that is not looked up, and in no file
 NO_POD = "no-pod"  # what stands for the pod in the id of a node that lacks one
 SCHEMES = ("ssh", "local", *CONTAINERS, "kubectl", "ansible", "demo")
 # What may stand behind the `?` of a spec, and is handed to testinfra's backend.
@@ -29,6 +30,8 @@ _SETTING = re.compile(r"[A-Za-z0-9_./~:@+=-]+")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+\\-]*\$?")
 _PORT = re.compile(r"[0-9]{1,5}")
 _ZONE = re.compile(r"[A-Za-z0-9._-]+")
+# Names of the SSH configuration, by `*` and `?`; with a `=` it would be a query.
+_ALIASES = re.compile(r"(?=[^:]*[*?])[A-Za-z0-9_.*?][A-Za-z0-9_.*?-]*(?::.*)?")
 # `user:` and what is up to the last @, or up to the end: there may be a comma in a password.
 _SECRET = re.compile(r"^((?:[A-Za-z][A-Za-z0-9+.-]*://)?[^/@:\[]*):(?!//)(?:.*(?=@)|[^@]*$)", re.DOTALL)
 _OPEN = re.compile(r"^\s*(?:demo:[^,]*[?&]faults=|kubectl://\*[^,]*[?&]selector=)[^&]*$", re.IGNORECASE)
@@ -37,6 +40,7 @@ _SELECTOR = re.compile(
     r"!?[A-Za-z0-9_./-]+(?:(?:=|==|!=)[A-Za-z0-9_.-]*)?(?:,!?[A-Za-z0-9_./-]+(?:(?:=|==|!=)[A-Za-z0-9_.-]*)?)*"
 )
 _MAX_PORT = 65535
+_PROXY = re.compile(r"\s*Proxy(?:Jump|Command)\b", re.IGNORECASE)
 
 
 class TargetError(ValueError):
@@ -48,7 +52,8 @@ class Target:
     """One host to be verified.
 
     `id` is what reports and test ids name it by: the spec in its canonical form. `name` is the host or the
-    alias that OpenSSH resolves. `layout` holds the agent's paths where they are known to be elsewhere,
+    alias that OpenSSH resolves, `ssh_args` are further words of its command line, and `has_password` says that an
+    inventory has a password for it, which is never used. `layout` holds the agent's paths where they are known to be elsewhere,
     `settings` what a spec says behind its `?`. `facts` are pairs of a name and a value that are known of it
     before it is looked at. `absent` is the sentence for an agent that is expected here and not there, `unseen`
     why nothing can be looked at; both are empty for what can be.
@@ -60,6 +65,8 @@ class Target:
     user: str | None = None
     port: int | None = None
     ssh_config: Path | None = None
+    ssh_args: tuple[str, ...] = ()
+    has_password: bool = False
     layout: Layout = field(default_factory=Layout)
     settings: tuple[tuple[str, str], ...] = ()
     facts: tuple[tuple[str, str], ...] = ()
@@ -84,7 +91,15 @@ class Target:
         name = str(IPv6Address(self.name)) if ":" in self.name else self.name.rstrip(".")
         port = self.port if self.port != 22 else None  # noqa: PLR2004  # ssh's own port
         of_place = tuple(pair for pair in self.settings if pair[0] not in {"container", "usual"})
-        return self.scheme, name.lower(), port, of_place
+        return self.scheme, name.lower(), port, of_place, self.ssh_config, _way(self.ssh_args)
+
+
+def _way(ssh_args: Sequence[str]) -> tuple[str, ...]:
+    """What leads to another machine of the same address: two networks behind two jump hosts may both have it."""
+    pairs = pairwise(ssh_args)
+    return tuple(
+        value for option, value in pairs if option == "-J" or (option == "-o" and _PROXY.match(value))
+    )
 
 
 @dataclass(frozen=True)
@@ -106,12 +121,48 @@ class PodSpec:
 
 
 @dataclass(frozen=True)
-class Selection:
-    """What `--hosts` asks for."""
+class AnsibleSpec:
+    """`ansible://PATTERN[?ansible_inventory=PATH]`: hosts of an Ansible inventory, None for Ansible's own."""
 
-    targets: tuple[Target, ...]
+    text: str
+    pattern: str
+    inventory: str | None
+
+
+@dataclass(frozen=True)
+class AliasSpec:
+    """`ssh://[user@]PATTERN[:port]` with `*` or `?` in it: names of the SSH configuration."""
+
+    text: str
+    user: str
+    pattern: str
+    port: str
+
+    def named(self, alias: str) -> Target:
+        """The target of this spec that is one of the names. Raises TargetError for what is no host."""
+        return _ssh_target(f"{alias!r}, which {self.text} matches,", f"{self.user}{alias}{self.port}")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A target, or what is to be looked up when the run begins, and `source`: where the user wrote it."""
+
+    source: str
+    named: Target | AnsibleSpec | AliasSpec
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What `--hosts` asks for, in the order in which it was written."""
+
+    entries: tuple[Entry, ...]
     demo: DemoSpec | None = None
     pods: tuple[PodSpec, ...] = ()
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """Those that need no looking up."""
+        return tuple(entry.named for entry in self.entries if isinstance(entry.named, Target))
 
 
 def select(specs: Sequence[str]) -> Selection:
@@ -120,23 +171,27 @@ def select(specs: Sequence[str]) -> Selection:
     Names are not resolved here: an alias or a jump host may know what this machine does not. Raises
     TargetError for everything that cannot be meant.
     """
-    targets: list[Target] = []
+    entries: list[Entry] = []
     demos: list[DemoSpec] = []
     pods: list[PodSpec] = []
-    for spec in _expand(specs):
+    for file, spec in _expand(specs):
         if spec.startswith("demo:"):
             demos.append(_demo(spec))
         elif spec.lower().startswith("kubectl://*"):
             pods.append(_all_pods(spec))
         else:
-            targets += _targets(spec)
+            named = _named(spec)
+            source = ONE_BY_ONE if isinstance(named, Target) else named.text
+            entries.append(Entry(file or source, named))
     if len(demos) > 1:
         raise TargetError("demo:// is named twice: name it once, with ?hosts=N for more hosts")
-    refuse_twins(targets)
-    return Selection(tuple(targets), demos[0] if demos else None, tuple(pods))
+    selection = Selection(tuple(entries), demos[0] if demos else None, tuple(pods))
+    refuse_twins(selection.targets)
+    return selection
 
 
-def _expand(values: Sequence[str]) -> Iterator[str]:
+def _expand(values: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """All specs, each after the file that it stands in as the user names it (`@FILE`), or nothing."""
     for value in values:
         for part in _parts(value):
             spec = part.strip()
@@ -144,7 +199,10 @@ def _expand(values: Sequence[str]) -> Iterator[str]:
                 raise TargetError(
                     f"--hosts={_shown(value)} has an empty host in it, perhaps a variable that is not set: name hosts as in {EXAMPLE}",
                 )
-            yield from _inventory(local_path(spec[1:])) if spec.startswith("@") else (spec,)
+            if spec.startswith("@"):
+                yield from ((spec, line) for line in _inventory(local_path(spec[1:])))
+            else:
+                yield "", spec
 
 
 def _parts(value: str) -> Iterator[str]:
@@ -188,10 +246,15 @@ def _inventory(path: Path) -> Iterator[str]:
         raise TargetError(
             f"the inventory {path} names no host: write one host a line, such as ssh://ops@web1"
         )
-    yield from filter(None, specs)
+    for spec in filter(None, specs):
+        if spec.startswith("@"):
+            raise TargetError(
+                f"the inventory {path} names another one, {_shown(spec)}: name both in --hosts, as in --hosts=@FILE,@OTHER"
+            )
+        yield spec
 
 
-def _targets(spec: str) -> tuple[Target, ...]:
+def _named(spec: str) -> Target | AnsibleSpec | AliasSpec:
     scheme, separator, rest = spec.partition("://")
     scheme = scheme.lower()
     if not separator:
@@ -204,14 +267,20 @@ def _targets(spec: str) -> tuple[Target, ...]:
             raise TargetError(
                 f"{_shown(spec)} names a host, but local:// is this machine: write local:// or ssh://host"
             )
-        return (Target("local://", "local", "localhost"),)
+        return Target("local://", "local", "localhost")
     if scheme in CONTAINERS:
-        return (_container(spec, scheme, rest),)
+        return _container(spec, scheme, rest)
     if scheme == "kubectl":
-        return (_pod(spec, rest),)
+        return _pod(spec, rest)
     if scheme == "ansible":
-        return _ansible_hosts(spec, rest)
-    return (_ssh_target(spec.removesuffix("/"), rest.removesuffix("/")),)
+        return _ansible(spec, rest)
+    rest = rest.removesuffix("/")
+    user, at, place = rest.rpartition("@")
+    if ":" not in user and _ALIASES.fullmatch(place):
+        pattern, colon, port = place.partition(":")
+        _ssh_target(spec, f"{user}{at}name{colon}{port}")  # refuses a user or a port that is none
+        return AliasSpec(spec, f"{user}{at}", pattern, f"{colon}{port}")
+    return _ssh_target(spec.removesuffix("/"), rest)
 
 
 def _container(spec: str, scheme: str, rest: str) -> Target:
@@ -243,23 +312,22 @@ def _all_pods(spec: str) -> PodSpec:
     return PodSpec(spec, settings)
 
 
-def _ansible_hosts(spec: str, rest: str) -> tuple[Target, ...]:
-    """The hosts of an inventory that a pattern matches, by testinfra's reading of it; none is an error, not a skip."""
-    pattern, settings = _settings(spec, "ansible", rest)
+def _ansible(spec: str, rest: str) -> AnsibleSpec:
+    """A pattern may have a `?` of its own: what is behind the last one is a setting if there is a `=` in it."""
+    pattern, asked, query = rest.rpartition("?")
+    if not asked or "=" not in query:
+        pattern, query = rest, ""
+    _, settings = _settings(spec, "ansible", f"?{query}")
     inventory = dict(settings).get("ansible_inventory")
     if inventory is not None and not Path(inventory).exists():
         raise TargetError(f"{_shown(spec)}: there is no inventory {inventory}: name an existing one")
-    try:
-        names = AnsibleRunner.get_runner(inventory).get_hosts(pattern or "all")
-    except (AssertionError, RuntimeError, ValueError) as error:
+    pattern = pattern.strip("/") or "all"
+    if _SECRET.match(pattern) and "@" in pattern:
         raise TargetError(
-            f"{_shown(spec)}: ansible-inventory cannot read it: is Ansible installed, and the file an inventory?"
-        ) from error
-    if not names:
-        raise TargetError(
-            f"{_shown(spec)} matches no host of the inventory: check the spelling of {pattern!r}"
+            f"{_shown(spec)} holds a password, which would end up in logs: name a group or a host of the inventory"
         )
-    return tuple(Target(f"ansible://{name}", "ansible", name, settings=settings) for name in names)
+    text = f"ansible://{pattern}{f'?ansible_inventory={inventory}' if inventory else ''}"
+    return AnsibleSpec(_printable(text), pattern, inventory)
 
 
 def _settings(spec: str, scheme: str, rest: str) -> tuple[str, tuple[tuple[str, str], ...]]:
@@ -268,13 +336,15 @@ def _settings(spec: str, scheme: str, rest: str) -> tuple[str, tuple[tuple[str, 
     query = query.replace("+", "%2B") if scheme.startswith("kubectl") else query  # a context may have one
     values = parse_qs(query, keep_blank_values=True)
     known = _SETTINGS[scheme]
-    for key, (*_, value) in values.items():
+    for key, (*before, value) in values.items():
         if key not in known:
             raise TargetError(
                 f"{_shown(spec)} has the unknown setting {key!r}: {scheme if '://' in scheme else f'{scheme}://'} knows {', '.join(known)}"
             )
         if not (_SELECTOR if key == "selector" else _SETTING).fullmatch(value):
             raise TargetError(f"{_shown(spec)}: {key} has no usable value")
+        if before:
+            raise TargetError(f"{_shown(spec)}: {key} is given twice: give it once")
     return name.strip("/"), tuple((key, _local(key, values[key][-1])) for key in known if key in values)
 
 
@@ -338,8 +408,11 @@ def _address(text: str) -> str | None:
 
 def _shown(spec: str) -> str:
     """A spec for an error message: on one line, and without what may be a password."""
-    shown = _SECRET.sub(r"\1:…", spec)
-    return "".join(character if character.isprintable() else "?" for character in shown)
+    return _printable(_SECRET.sub(r"\1:…", spec))
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _demo(spec: str) -> DemoSpec:
@@ -375,11 +448,22 @@ def _number(spec: str, values: dict[str, list[str]], key: str, least: int, most:
     return float(text)
 
 
+def inventory_digest(targets: Iterable[Target]) -> str:
+    r"""SHA-256 over the targets' ids in byte order, one a line: which hosts were meant, whatever their order.
+
+    `printf '%s\n' ID ID… | LC_ALL=C sort | sha256sum` gives the same.
+    """
+    lines = sorted(f"{target.id}\n".encode("utf-8", "surrogateescape") for target in targets)
+    return sha256(b"".join(lines)).hexdigest()
+
+
 def refuse_twins(targets: Iterable[Target]) -> None:
-    """Two specs for one host would trigger its agent twice."""
+    """Two specs for one host would trigger its agent twice, and two hosts of one name could not be told apart."""
     ids: dict[object, list[str]] = {}
+    places: dict[str, set[object]] = {}
     for target in targets:
         ids.setdefault(target.place, []).append(target.id)
+        places.setdefault(target.id, set()).add(target.place)
     twins = [names for names in ids.values() if len(names) > 1]
     if twins:
         names = twins[0]
@@ -387,6 +471,16 @@ def refuse_twins(targets: Iterable[Target]) -> None:
         shown = (
             names[0].rpartition("@")[2].removeprefix("ssh://") if names[0].startswith("ssh://") else names[0]
         )
+        once = "name it once"
+        if names[0].startswith("ansible://"):
+            once = (
+                "join the patterns with a colon, as in ansible://web:db"
+                if again == "twice"
+                else f"the inventory gives them one address, so leave one out, as in ansible://all:!{names[1].removeprefix('ansible://')}"
+            )
+        raise TargetError(f"the host {shown} is named {again}: {once}; its agent would be triggered twice")
+    namesakes = [name for name, found in places.items() if len(found) > 1]
+    if namesakes:
         raise TargetError(
-            f"the host {shown} is named {again}: name it once, its agent would be triggered twice"
+            f"{namesakes[0]} is another host in each of two inventories: verify them in two runs, one inventory each"
         )

@@ -1,6 +1,7 @@
 """How a command reaches a target: framed, in one round trip with others, over one of testinfra's backends or a container's shell."""
 
 import re
+import shlex
 import subprocess
 import time
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from qualys_verify.ssh.client import SshClient, SshSession
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Reply:
     """What one command did on the target.
 
@@ -221,7 +222,7 @@ def _session(target: Target, ssh: SshSettings, client: "SshClient", number: int)
     asking = Asking(
         strict=_STRICT,
         file=target.ssh_config or ssh.config,
-        others=(*identity, *user, *port),
+        others=(*target.ssh_args, *identity, *user, *port),
         environment=client.environment,
         turn=client.asked_at_once,
     )
@@ -249,7 +250,9 @@ def _open_ssh(target: Target, ssh: SshSettings, deadline: Deadline, number: int)
         timeout=max(1, min(10, int(deadline.seconds))),
         controlpath=str(ssh.control_directory / str(number)),
         controlpersist=ssh.persist,
-        ssh_extra_args=" ".join(f"-o {option}" for option in _STRICT),
+        ssh_extra_args=shlex.join(
+            (*(word for option in _STRICT for word in ("-o", option)), *target.ssh_args)
+        ),
     )
 
 

@@ -11,6 +11,8 @@ _NOT_INSTALLED = 127
 # What the client says of a key that it accepted, what login says of a missing home, and the end of what an echo repeats.
 _CHATTER = re.compile(r"[+|]|\)$|Host key fingerprint is |Could not chdir to home")
 
+_PASSWORD = "(the inventory has a password for it, and passwords are never used: give it a key)"  # noqa: S105  # a sentence
+
 _REASONS = (
     (
         b"REMOTE HOST IDENTIFICATION HAS CHANGED",
@@ -77,7 +79,8 @@ def why_unreachable(target: Target, raw: RawResult) -> str:
         return f"{target.id} cannot be reached: the client program is not installed on this machine ({text(said).strip()[:160]})"
     for phrase, sentence in _REASONS:
         if phrase.lower() in said.lower():
-            return f"{target.id} cannot be reached: {sentence}"
+            unused = f" {_PASSWORD}" if target.has_password and phrase == b"Permission denied" else ""
+            return f"{target.id} cannot be reached: {sentence}{unused}"
     lines = [line for line in text(said).splitlines() if line.strip() and not _CHATTER.match(line)]
     last = f" and said: {lines[-1].strip()[:160]}" if lines else ""
     return f"{target.id} cannot be reached: no command ran there; the client ended with status {raw.status}{last}"

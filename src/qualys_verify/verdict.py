@@ -31,14 +31,14 @@ class Verdict(StrEnum):
         }[self]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
     """The verdict on one test of one host.
 
     `step` is the runbook's number, `title` its sentence, `remedy` what to do. `observed` is what was seen,
-    `reason` why the verdict is not compliant; `transcript` the commands and readings it rests on, `rests_on` the
-    observations that they belong to; `took` how long the looking took, in seconds. `waiver` is the id of the waiver
-    that covers it. `assessed` is false for what was expected and never came to a verdict.
+    `reason` why the verdict is not compliant; `took` how long the looking took, in seconds; `rests_on` the
+    observations that it was about. `waiver` is the id of the waiver that covers it. `assessed` is false for what was
+    expected and never came to a verdict.
     """
 
     nodeid: str
@@ -49,7 +49,6 @@ class Finding:
     verdict: Verdict
     observed: str
     reason: str
-    transcript: str
     took: float
     rests_on: tuple[str, ...] = ()
     waiver: str = ""

@@ -1,4 +1,4 @@
-"""Stand-in clusters for the real kubectl; without one that speaks WebSocket these tests skip and say so."""
+"""Stand-in clusters for the real kubectl; without one these tests skip and say so."""
 
 import json
 import subprocess
@@ -12,6 +12,7 @@ from qualys_verify.kubectl import Cluster
 from qualys_verify.standin.clusters import Clusters
 from qualys_verify.standin.install import StandinHost
 from qualys_verify.standin.pods import NAMESPACE, StandinCluster, Trait
+from qualys_verify.transport import SshSettings, connect
 from tests.containers.client import kubectl_is_missing
 
 DEFAULTS = Defaults(
@@ -81,3 +82,18 @@ def standin(kubectl, tmp_path):  # noqa: ARG001  # skips without it
 
 def deadline(seconds=20.0):
     return Deadline(seconds, threading.Event())
+
+
+@pytest.fixture
+def enter(tmp_path):
+    """Connect to a target; everything is closed at the end."""
+    ways = []
+
+    def make(target, seconds=20.0, interrupted=None):
+        limit = Deadline(seconds, interrupted or threading.Event())
+        ways.append(connect(target, SshSettings(tmp_path), limit, 0))
+        return ways[-1]
+
+    yield make
+    for way in ways:
+        way.close()

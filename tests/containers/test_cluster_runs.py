@@ -191,7 +191,9 @@ def test_what_failed_on_a_pod_that_was_replaced_is_not_forgotten(standin, run):
     again = ("--lf", "-o", f"cache_dir={first.folder}/cache")
     assert run(hosts(c), "--read-only", *again).status == 6  # the same pod: as ever
     c.wish("agent-1", "reschedule")
-    time.sleep(2)
+    until = time.monotonic() + 20
+    while "agent-1-2" not in c.kubectl("get", "pods", "-o", "name").stdout and time.monotonic() < until:
+        time.sleep(0.1)
     ran = run(hosts(c), *again)
     assert ran.status == 4
     assert (

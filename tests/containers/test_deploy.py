@@ -144,4 +144,4 @@ def test_the_image_is_nobodys_and_starts_without_a_shell():
     assert re.search(r'^ENTRYPOINT \["/opt/qualys-verify/bin/qualys-verify", "run"\]$', last, re.MULTILINE)
     assert "RUN " not in last
     assert "latest" not in text
-    assert re.search(r"^ARG PYTHON=python:\d+\.\d+\.\d+-", text, re.MULTILINE)
+    assert re.search(r"^ARG PYTHON=python:\d+\.\d+\.\d+-[\w-]+@sha256:[0-9a-f]{64}$", text, re.MULTILINE)

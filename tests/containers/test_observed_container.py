@@ -13,7 +13,7 @@ from qualys_verify.agent.dialect import CommandLine, Dialect
 from qualys_verify.agent.layout import HOME, Installation, Layout
 from qualys_verify.agent.processes import Processes
 from qualys_verify.agent.request import ScanType
-from qualys_verify.host import Claims, Host, root
+from qualys_verify.host import Alone, Host, root
 from qualys_verify.observation import _DECLARED
 from qualys_verify.reasons import Denied, Inconclusive, NotApplicable
 from qualys_verify.settings import read_settings
@@ -46,7 +46,7 @@ def host(request):
         script.container = container
         settings = replace(read_settings(request.config), **changes)
         place = target or Target("kubectl://n1/p", "kubectl", "p", facts=(("DaemonSet", "3 desired"),))
-        return Host(place, settings, script, time.sleep, Claims()), script
+        return Host(place, settings, script, Alone(time.sleep)), script
 
     return make
 

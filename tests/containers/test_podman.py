@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from qualys_verify.host import Claims, Host
+from qualys_verify.host import Alone, Host
 from qualys_verify.observation import _DECLARED
 from qualys_verify.reasons import Gone, Unreachable
 from qualys_verify.settings import read_settings
@@ -141,7 +141,7 @@ def enter(podman, tmp_path, request):  # noqa: ARG001  # removed after what is c
     def make(spec, seconds=20.0):
         (target,) = select([spec]).targets
         ways.append(connect(target, SshSettings(tmp_path), deadline(seconds), 0))
-        return Host(target, read_settings(request.config), ways[-1], time.sleep, Claims())
+        return Host(target, read_settings(request.config), ways[-1], Alone(time.sleep))
 
     yield make
     for way in ways:

@@ -24,21 +24,6 @@ def targets_of(c, query="", cluster="c", seconds=20.0):
     return settle((), select([spec]).pods, DEFAULTS, deadline(seconds))
 
 
-@pytest.fixture
-def enter(tmp_path):
-    """Connect to a target; everything is closed at the end."""
-    ways = []
-
-    def make(target, seconds=20.0, interrupted=None):
-        limit = Deadline(seconds, interrupted or threading.Event())
-        ways.append(connect(target, SshSettings(tmp_path), limit, 0))
-        return ways[-1]
-
-    yield make
-    for way in ways:
-        way.close()
-
-
 def says(way, *commands):
     return [reply.stdout.strip() for reply in way.run(commands)]
 
@@ -277,6 +262,19 @@ def test_a_cluster_that_never_answers_is_not_waited_for(standin):
     assert time.monotonic() - started < 10
     # Ours or kubectl's own limit, whichever comes first.
     assert "no answer within 1.5 s" in target.unseen or "the cluster does not answer" in target.unseen
+
+
+def test_the_search_ends_when_the_runs_time_is_over_however_many_commands_it_takes(standin):
+    """Each of them would answer in time."""
+    c = standin(c=Trait(slow=1))
+    spec = f"kubectl://*?kubeconfig={c.kubeconfig}&context=c"
+    started = time.monotonic()
+    limit = Deadline(20, threading.Event(), ends=started + 3)
+    found = settle((), select([spec, f"{spec}&daemonset=other"]).pods, DEFAULTS, limit)
+    assert time.monotonic() - started < 5
+    assert [target.unseen.rpartition(": ")[2] for target in found] == [
+        "the run's time (--deadline) is over"
+    ] * 2
 
 
 def test_a_container_without_a_shell_is_named(standin, enter):

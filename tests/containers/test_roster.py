@@ -9,7 +9,7 @@ from qualys_verify.cluster import discover, may_run, roster, selects
 from qualys_verify.frame import RawResult
 from qualys_verify.kubectl import Cluster, Forbidden, refusal
 from tests.containers.conftest import DEFAULTS
-from tests.containers.objects import daemonset, node, pod
+from tests.containers.objects import daemonset, merged, node, pod
 
 LEAVING = {"deletionTimestamp": "2026-03-23T11:59:00Z"}
 
@@ -180,6 +180,43 @@ def test_pods_that_are_not_asked_for_have_their_nodes_lack_nothing():
     assert ids(there[:1]) == ["kubectl://n1/a", "kubectl://n2/no-pod"]
 
 
+def found_in(answers):
+    """The nodes that a cluster which answers so lacks the agent on."""
+    stop = threading.Event()
+    stop.set()  # so that the second look comes at once
+    found = discover("kubectl://*", answers, {}, DEFAULTS, Deadline(1, stop))
+    return [target.name for target in found if target.absent]
+
+
+ARM = daemonset(1, name="arm", spec={"nodeSelector": {"arch": "arm"}})
+X86 = daemonset(1, spec={"nodeSelector": {"arch": "x86"}})
+TWO_KINDS = [node("n1", labels={"arch": "x86"}), node("n2", labels={"arch": "arm"})]
+
+
+def test_a_second_daemonset_without_a_single_pod_is_seen():
+    assert found_in(Answers([pod("a", "n1")], [X86, ARM], TWO_KINDS)) == ["n2/"]
+
+
+def test_one_that_is_being_deleted_or_of_something_else_wants_nothing():
+    going, other = ({**ARM, "metadata": {**ARM["metadata"], **LEAVING}}, daemonset(1, name="other"))
+    other["spec"]["template"]["metadata"]["labels"] = {"name": "log-shipper"}
+    assert found_in(Answers([pod("a", "n1")], [X86, going, other], TWO_KINDS)) == []
+
+
+def test_where_daemonsets_may_not_be_listed_those_that_are_named_are_known():
+    class Tight(Answers):
+        def objects(self, deadline, kind, *words):
+            if kind == "daemonsets.apps" and not words:
+                raise Forbidden("no list")
+            return super().objects(deadline, kind, *words)
+
+    two = pod("a", "n1"), pod("b", "n2", metadata=of("arm"))
+    assert found_in(Tight(two, [X86, ARM], TWO_KINDS)) == []
+    x86 = merged(X86, {"status": {"desiredNumberScheduled": 2}})
+    more = [*TWO_KINDS, node("n3", labels={"arch": "x86"})]
+    assert found_in(Tight(two, [x86, ARM], more)) == ["n3/"]
+
+
 def test_pods_of_no_daemonset_are_looked_at_and_nothing_is_expected():
     assert roster([pod("a", "n1")], [], nodes("n1", "n2")).lacking == 0
 
@@ -315,6 +352,12 @@ def test_a_missing_permission_names_the_rule_and_where_it_belongs():
         ("Unable to connect to the server: dial tcp: lookup api.example: no such host", "does not answer"),
         ("Error from server (TooManyRequests): try later", "too much to do"),
         ("Error from server (InternalError): etcd", "trouble of its own"),
+        ("Error from server: error dialing backend: dial tcp 192.0.2.1:10250: i/o timeout", "the pod's node"),
+        ("error: write tcp 192.0.2.1:5->192.0.2.2:443: write: broken pipe", "was cut off"),
+        ("error: Timeout occurred", "was cut off"),
+        ("error: error reading from error stream: websocket: close 1006: unexpected EOF", "was cut off"),
+        ("error: unable to upgrade connection: <!DOCTYPE html>", "was cut off"),
+        ("Error from server (BadRequest): Upgrade request required", "was cut off"),
     ],
 )
 def test_other_reasons_have_a_sentence_and_keep_the_clients_words(text, sentence):
@@ -325,3 +368,5 @@ def test_other_reasons_have_a_sentence_and_keep_the_clients_words(text, sentence
 def test_kubectl_that_is_missing_is_said_and_anything_else_is_left_to_others():
     assert "kubectl is not installed" in str(said("kubectl: No such file or directory", 127))
     assert said("command terminated with exit code 137") is None
+    assert said('error: unable to upgrade connection: container not found ("agent")') is None
+    assert said("error: Internal error occurred: error executing command: OCI runtime exec failed") is None

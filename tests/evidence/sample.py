@@ -10,10 +10,12 @@ from qualys_verify.evidence.events import (
     Ended,
     Expected,
     Identified,
+    Inventory,
     Judged,
     Observed,
     Planned,
     Reading,
+    Source,
     Started,
 )
 from qualys_verify.evidence.journal import GENESIS, Chain, Line, digest, encode, read_journal
@@ -84,6 +86,7 @@ def started(run: str = RUN, **changes: object) -> Started:
         "expires": NOON + timedelta(days=90),
         "scan_types": ("vm", "pc"),
         "waivers": (WAIVER,),
+        "inventory": Inventory("cd" * 32, 3, (Source("@fleet.txt", 2), Source("single names", 1))),
         **changes,
     }
     return Started(**values)

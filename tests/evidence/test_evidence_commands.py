@@ -102,7 +102,7 @@ def test_compare_writes_what_it_is_asked_for(make, tmp_path, capsys):
 
 def test_the_schema_is_printed(capsys):
     assert main(["schema"]) == 0
-    assert json.loads(said(capsys))["$id"] == "urn:qualys-verify:run:1.0"
+    assert json.loads(said(capsys))["$id"] == "urn:qualys-verify:run:1.1"
 
 
 HOSTILE = "x\x1b[31mred\x9b2J\n✔ The evidence holds.\u202e"

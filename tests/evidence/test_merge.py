@@ -5,7 +5,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from qualys_verify.evidence.events import Ended, Started
+from qualys_verify.evidence.events import Ended, Inventory, Source, Started
 from qualys_verify.evidence.merge import Prefer, merge, missing_shards
 from tests.evidence import sample
 
@@ -69,10 +69,10 @@ def test_what_was_merged_is_not_merged_again():
 
 def test_another_format_is_refused():
     events = [
-        msgspec.structs.replace(item, format="1.1") if isinstance(item, Started) else item
+        msgspec.structs.replace(item, format="2.0") if isinstance(item, Started) else item
         for item in sample.events()
     ]
-    with pytest.raises(ValueError, match=r"is of format 1\.1"):
+    with pytest.raises(ValueError, match=r"is of format 2\.0"):
         merged(sample.chain(events))
 
 
@@ -103,7 +103,9 @@ def test_one_waiver_id_for_two_waivers_is_a_conflict():
 def shard(number, count, hosts, *, inventory="ab" * 32, of=9):
     """A run of one shard."""
     events = [
-        msgspec.structs.replace(item, shard=f"{number}/{count}", inventory=inventory, inventory_hosts=of)
+        msgspec.structs.replace(
+            item, shard=f"{number}/{count}", inventory=Inventory(inventory, of, (Source("fleet", of),))
+        )
         if isinstance(item, Started)
         else item
         for item in sample.events(hosts, run=f"{number:04}")
@@ -116,7 +118,7 @@ def test_shards_that_are_all_there_are_the_whole():
     assert missing_shards(chains) == ()
     whole = merged(*chains)
     assert whole.coverage.hosts == 9
-    assert (whole.run.shard, whole.run.inventory_hosts) == ("1/3, 2/3, 3/3", 9)
+    assert (whole.run.shard, [item.hosts for item in whole.run.inventories]) == ("1/3, 2/3, 3/3", [9])
 
 
 def test_a_missing_shard_is_in_the_ledger_and_nothing_of_it_was_assessed():
@@ -157,3 +159,16 @@ def test_shards_of_another_inventory_or_number_are_refused(other):
         ValueError, match=r"0001 and 0002 are shards of different inventories \(shard 1/3 of 9"
     ):
         merged(shard(1, 3, ONE), two)
+
+
+def test_shards_of_one_inventory_have_one_and_others_keep_theirs():
+    other = Inventory("ef" * 32, 1, (Source("single names", 1),))
+    shards = [sample.chain(sample.events(hosts, run=name)) for name, hosts in (("aaaa", ONE), ("bbbb", TWO))]
+    assert len(merged(*shards).run.inventories) == 1
+    apart = [shards[0], sample.chain(sample.events(TWO, run="bbbb", inventory=other))]
+    assert [item.hosts for item in merged(*apart).run.inventories] == [3, 1]
+
+
+def test_a_run_of_an_earlier_minor_format_can_be_merged():
+    earlier = sample.chain(sample.events(ONE, run="aaaa", inventory=None, format="1.0"))
+    assert merged(earlier, run("bbbb", TWO)).coverage.hosts == 6

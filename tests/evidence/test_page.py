@@ -132,6 +132,7 @@ def test_the_run_s_facts_are_there():
         "By ops on bastion",
         "Command pytest --hosts=ssh://ops@web1,ssh://web2,ssh://web3",
         "Suite qualys-verify 0.1.0, commit c0ffee",
+        f"Inventory 3 hosts (2 from @fleet.txt, 1 from single names), SHA-256 {'cd' * 32}",
         f"Runbook SHA-256 {'ab' * 32}",
         "Tools pytest 9.2.0, OpenSSH 9.2p1",
         "Options --scan-type=vm,pc",

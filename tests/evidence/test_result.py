@@ -100,7 +100,7 @@ def test_the_schema_beside_the_code_is_the_one_that_is_printed():
     [
         (b"{}", "no run.json"),
         (b"\xff", "no run.json"),
-        (render_run(sample.result()).replace(b'"format": "1.0"', b'"format": "2.0"'), "its format is 2.0"),
+        (render_run(sample.result()).replace(b'"format": "1.1"', b'"format": "2.0"'), "its format is 2.0"),
     ],
 )
 def test_another_file_is_refused_in_one_sentence(tmp_path, data, said):
@@ -125,3 +125,16 @@ def test_hosts_have_files_of_their_own():
     files = [file_name(name) for name in names]
     assert len({name.lower() for name in files}) == len(names)
     assert all("/" not in name and not name.startswith(".") and len(name) < 100 for name in files)
+
+
+def test_the_inventory_is_in_the_result_and_runs_over_one_have_one():
+    (found,) = sample.result().run.inventories
+    assert (found.digest, found.hosts) == ("cd" * 32, 3)
+    assert [(source.text, source.hosts) for source in found.sources] == [
+        ("@fleet.txt", 2),
+        ("single names", 1),
+    ]
+
+
+def test_a_run_of_before_there_were_inventories_has_none():
+    assert sample.result(sample.events(inventory=None, format="1.0")).run.inventories == ()

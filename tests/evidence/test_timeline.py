@@ -72,6 +72,24 @@ def test_a_request_whose_answer_was_lost_is_on_it():
     assert marks[1].text == "web1: the connection broke"
 
 
+def test_a_host_that_waited_was_asked_when_its_wait_was_over():
+    waits = (4, "waits: 10 hosts are being scanned (--max-triggers-at-once=10)"), (64, "waited: 60.0 s")
+    asked = seen("scan", 4, "vm: accepted", *waits, (64.5, "vm: accepted"), commands=(7, 8), took=61)
+    (lane,) = timeline(host(asked)).lanes
+    assert [(mark.kind, mark.first) for mark in lane.marks] == [
+        (Kind.READING, sample.at(4)),
+        (Kind.READING, sample.at(64)),
+        (Kind.TRIGGER, sample.at(64)),
+        (Kind.ANSWER, sample.at(64.5)),
+    ]
+    assert [mark.text for mark in lane.marks[:2]] == [said for _, said in waits]
+
+
+def test_a_host_that_waited_and_was_not_asked_has_no_timeline():
+    waits = seen("scan", 4, "web1: not triggered", (4, "waits: 3.0 s"), outcome="inconclusive", took=60)
+    assert timeline(host(waits)) is None
+
+
 def test_both_requests_have_lanes_of_their_own():
     content = timeline(
         host(

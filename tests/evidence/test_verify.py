@@ -1,5 +1,6 @@
 """Checking a bundle: any change is found, and a bundle that nobody changed holds."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -209,3 +210,17 @@ def test_a_journal_that_expects_what_it_does_not_explain_is_a_sentence(tmp_path)
     (tmp_path / "journal.jsonl").write_bytes(sample.journal([begun, unknown, *rest]))
     relist(tmp_path)
     assert any("does not say what that is" in problem for problem in problems(tmp_path))
+
+
+def test_a_bundle_of_an_earlier_format_holds(make):
+    """As format 1.0 had it: no inventory in the journal, none in run.json, and other renderers."""
+    folder = make("earlier", sample.events(inventory=None, format="1.0"))
+    told = json.loads((folder / "run.json").read_text())
+    del told["run"]["inventories"]
+    (folder / "run.json").write_text(json.dumps(told))
+    howto = folder / "VERIFY.md"
+    howto.write_text(howto.read_text().replace(renderer(), "qualys-verify's renderers of then"))
+    relist(folder)
+    checked = check(folder, UNTRUSTING, None)
+    assert checked.problems == ()
+    assert any("another version of qualys-verify" in note for note in checked.notes)

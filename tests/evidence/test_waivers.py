@@ -29,7 +29,7 @@ def load(tmp_path, text=WHOLE):
 
 
 def finding(host="ssh://ops@web1:2222", step="2.2", verdict=Verdict.NON_COMPLIANT):
-    return Finding(f"t.py::test_log[{host}]", host, step, "", "", verdict, "", "", "", 0.0)
+    return Finding(f"t.py::test_log[{host}]", host, step, "", "", verdict, "", "", 0.0)
 
 
 def test_a_waiver_covers_its_step_on_its_hosts_until_the_end_of_its_last_day(tmp_path):

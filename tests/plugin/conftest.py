@@ -87,6 +87,11 @@ class Running:
         self._process.communicate()
 
     @property
+    def is_under_way(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.poll() is None
+
+    @property
     def left_behind(self) -> list[str]:
         """The command lines of processes that outlived the run."""
         return [_command_line(pid) for pid in _processes_of(self.folder)]

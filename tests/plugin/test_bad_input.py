@@ -45,6 +45,15 @@ def test_no_hosts(run):
         ("--hosts=web1,@~nobody-of-this-name/hosts", "cannot be read"),
         ("--hosts=web1,demo://sick", "no demo 'sick'"),
         ("--hosts=web1,demo://?hosts=none", "whole number"),
+        ("--hosts=web1,ansible://web?inventory=x", "unknown setting 'inventory'"),
+        ("--hosts=ansible://web?ansible_inventory=/no/such", "there is no inventory /no/such"),
+        ("--hosts=ssh://wbe*", "matches no Host"),
+        ("--hosts=@{folder}/nested", "name both in --hosts"),
+        ("--hosts=docker://", "is no container"),
+        ("--hosts=podman://web*", "is no container"),
+        ("--hosts=kubectl://", "is no pod"),
+        ("--hosts=local://web", "this machine"),
+        ("--hosts=demo://?faults=no-such", "no-such"),
         ("--cputhrottle=1001", "to 1000, not '1001'"),
         ("--cputhrottle=x", "not 'x'"),
         ("--scan-type=virus", "'virus' is none of them"),
@@ -62,6 +71,7 @@ def test_no_hosts(run):
 )
 def test_what_cannot_be_meant(run, canary, tmp_path, argument, says):
     (tmp_path / "empty").touch()
+    (tmp_path / "nested").write_text("@other\n")
     hosts = () if argument.startswith("--hosts") else ("--hosts=web1",)
     line = refusal(run(*canary.arguments, *hosts, argument.format(folder=tmp_path)))
     assert says in line

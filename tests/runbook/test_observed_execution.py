@@ -14,6 +14,7 @@ from qualys_verify.agent.dialect import Dialect
 from qualys_verify.agent.execution import Execution
 from qualys_verify.agent.layout import HOME, Installation, Layout
 from qualys_verify.agent.request import Answer, Request, ScanType, Step, demands
+from qualys_verify.host import Waiting
 from qualys_verify.reasons import Denied, Inconclusive, Interrupted, NotApplicable, TimedOut, Unreachable
 from tests.runbook.pretend import LOG, NOON, REFUSED, SCRIPT, log
 
@@ -62,9 +63,11 @@ def time_of_asking(now, form="%Y-%m-%d %H:%M:%S"):
 def wait_for(stage, look):
     """Wait for the scan on a scripted host, looking every minute for ten; returns host, script and outcome."""
 
-    def make(answers, before=BEFORE, installation=HERE, asked_for=request, **settings):
+    def make(answers, before=BEFORE, installation=HERE, asked_for=request, chance=0.5, **settings):
         answers = answers | {TAIL: answers.get(TAIL, log(EARLIER))}
-        host, script = stage(answers, **{"poll_interval": 60.0, "poll_timeout": 600.0} | settings)
+        host, script = stage(
+            answers, chance=chance, **{"poll_interval": 60.0, "poll_timeout": 600.0} | settings
+        )
 
         def outcome():
             return look(
@@ -132,6 +135,22 @@ def test_a_status_that_works_only_before_says_nothing(wait_for):
     _, _, outcome = wait_for({STATUS: "Invalid key name in status"})
     with pytest.raises(Inconclusive, match="could not be read"):
         outcome()
+
+
+@pytest.mark.parametrize(("chance", "interval"), [(0.0, 54), (0.25, 57), (0.999, 66)])
+def test_an_interval_varies_by_a_tenth_so_that_a_fleet_is_not_read_in_the_same_second(
+    wait_for, chance, interval
+):
+    _, script, outcome = wait_for({STATUS: [stamp(-60), stamp(-60), stamp(2)]}, chance=chance)
+    assert outcome().state == "executed"
+    assert script.sleeps == pytest.approx([interval] * 2, rel=0.001)
+
+
+def test_who_watches_is_told_what_is_waited_for_and_until_when(wait_for):
+    host, _, outcome = wait_for({STATUS: stamp(-60)})
+    asked = time.monotonic()
+    outcome()
+    assert host.waiting == Waiting("waiting for the scan", asked + 600)
 
 
 # --- a stamp that is none, and one that the log contradicts ----------------------------------------------

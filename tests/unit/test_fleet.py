@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from qualys_verify.fleet import Fleet
 from qualys_verify.host import Forgetful
 from qualys_verify.observation import Observation
-from qualys_verify.reasons import Inconclusive, Interrupted, NotApplicable, Unreachable
+from qualys_verify.pace import Pace, Share
+from qualys_verify.reasons import Denied, Inconclusive, Interrupted, NotApplicable, TimedOut, Unreachable
+from qualys_verify.run import DeadlineOver
 from qualys_verify.targets import Target
 
 
@@ -24,6 +26,14 @@ class PretendHost:
         self.target = target
         self.sleep = sleep
         self.record = None
+        self.waiting = None
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
+
+    def hang_up(self):
+        pass
 
 
 class Told(Forgetful):
@@ -39,8 +49,8 @@ class Told(Forgetful):
 class World:
     """A fleet with its pretend hosts; counts who was looked at, for what, and how many at the same time."""
 
-    def __init__(self, hosts, at_once=8):
-        self.fleet = Fleet(at_once)
+    def __init__(self, hosts, at_once=8, pace=None):
+        self.fleet = Fleet(at_once, pace)
         self.told = Told()
         self.targets = tuple(Target(f"ssh://web{number}", "ssh", f"web{number}") for number in range(hosts))
         self.looks = []
@@ -260,8 +270,9 @@ def test_progress_counts_the_hosts_and_names_what_is_waited_for():
             go_on.wait(10)
 
     world.observe(world.sees("wait", look=look), report=report)
-    assert [shown[1].done, shown[1].hosts, shown[1].waiting] == [2, 3, {"ssh://web0": "wait"}]
-    assert [shown[-1].done, shown[-1].waiting] == [3, {}]
+    assert [shown[1].done, shown[1].hosts] == [2, 3]
+    assert [(visit.target_id, visit.observation) for visit in shown[1].visits] == [("ssh://web0", "wait")]
+    assert [shown[-1].done, shown[-1].visits] == [3, ()]
 
 
 def test_ctrl_c_ends_sleepers_and_those_who_wait_for_their_turn_and_reports_every_row():
@@ -321,6 +332,275 @@ def test_each_observation_keeps_its_own_record_and_time():
         sighting = world.fleet.sighting(world.targets[0], name)
         assert sighting.record.readings == ["read"]
         assert 0.05 <= sighting.took < 1
+
+
+# --- dead hosts, and who goes first ----------------------------------------------------------------------
+
+
+def test_a_host_that_wakes_goes_before_those_that_have_not_begun():
+    """One turn, and each newcomer holds it for 200 ms: a sleeper of 10 ms is served next, not after all of them."""
+    world, order = World(hosts=6, at_once=1), []
+
+    def look(host):
+        order.append(("begins", host.target.id))
+        if host.target == world.targets[0]:
+            host.sleep(0.01)
+            order.append(("wakes", host.target.id))
+        else:
+            time.sleep(0.2)
+
+    world.observe(world.sees("poll", look=look))
+    assert order[:3] == [("begins", "ssh://web0"), ("begins", "ssh://web1"), ("wakes", "ssh://web0")]
+
+
+@pytest.mark.parametrize("at_once", [1, 4])
+def test_dead_hosts_cost_their_own_time_only(at_once, monkeypatch):
+    """Sixteen hang to their deadline of 1 s, before eight quick ones in the list."""
+    world = World(hosts=24, at_once=at_once)
+    monkeypatch.setattr(world.fleet._turns, "_patience", 0.1)
+    monkeypatch.setattr("qualys_verify.fleet._TICK", 0.02)
+    dead, done, started = world.targets[:16], {}, time.monotonic()
+
+    def look(host):
+        with world.fleet.call():
+            time.sleep(1.0 if host.target in dead else 0.01)
+        done[host.target] = time.monotonic() - started
+        if host.target in dead:
+            raise TimedOut("no answer")
+
+    world.observe(world.sees("identity", look=look))
+    behind = len(dead) / at_once * 0.12  # each of them is waited for no longer than the patience
+    assert max(done[target] for target in world.targets[16:]) < behind + 2
+    assert time.monotonic() - started < behind + 2, (
+        "16 s of hanging, one turn at a time, it would be otherwise"
+    )
+
+
+def test_a_host_that_only_queues_has_no_thread():
+    world, most = World(hosts=200, at_once=4), []
+
+    def look(_host):
+        most.append(sum(thread.name.startswith("observer") for thread in threading.enumerate()))
+
+    world.observe(world.sees("quick", look=look))
+    assert len(most) == 200
+    assert max(most) < 50
+
+
+# --- the pace of triggers --------------------------------------------------------------------------------
+
+
+def triggers(world, scan=0.05):
+    """A plan that triggers: what is seen before, the trigger, and the wait for its end."""
+    under_way, lock = set(), threading.Lock()
+    world.most_scans = 0
+
+    def ask(host, **_seen):
+        world.fleet.clear(host)
+        with lock:
+            under_way.add(host.target)
+            world.most_scans = max(world.most_scans, len(under_way))
+        return "asked"
+
+    def wait(host, **_seen):
+        host.sleep(scan)
+        with lock:
+            under_way.remove(host.target)
+
+    return (
+        world.sees("identity", look=lambda _host: "there"),
+        world.sees("scan", ["identity"], look=ask, is_trigger=True),
+        world.sees("execution", ["scan"], look=wait),
+    )
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 8])
+@pytest.mark.parametrize("limit", [1, 2, 5])
+def test_never_more_scans_than_allowed_whatever_the_number_of_turns(limit, at_once):
+    world = World(hosts=12, at_once=at_once, pace=Pace(at_once=limit))
+    world.observe(*triggers(world))
+    assert world.most_scans == limit
+    assert [world.value("scan", target) for target in world.targets] == ["asked"] * 12
+
+
+def test_without_a_limit_all_are_scanned_at_once():
+    world = World(hosts=12, at_once=4)
+    world.observe(*triggers(world, scan=0.5))
+    assert world.most_scans == 12
+
+
+def test_a_host_that_will_not_trigger_waits_for_no_slot():
+    world = World(hosts=6, at_once=2, pace=Pace(at_once=1))
+    identity, scan, execution = triggers(world, scan=0.3)
+    looked = []
+    only_looks = world.sees("identity", look=lambda host: looked.append((host.target, time.monotonic())))
+    started = time.monotonic()
+    plans = dict.fromkeys(world.targets[:3], (identity, scan, execution))
+    plans |= dict.fromkeys(world.targets[3:], (only_looks,))
+    world.fleet.observe(plans, world.open, world.close, lambda _progress: None, world.told)
+    assert [target for target, _ in looked] == list(world.targets[3:])
+    assert all(at - started < 0.3 for _, at in looked)
+
+
+def test_a_slot_comes_back_from_a_host_that_was_lost():
+    world = World(hosts=4, at_once=2, pace=Pace(at_once=1))
+
+    def ask(host):
+        world.fleet.clear(host)
+        raise {0: Unreachable("lost"), 1: ZeroDivisionError(), 2: SystemExit()}.get(
+            world.targets.index(host.target), Inconclusive("odd")
+        )
+
+    world.observe(world.sees("scan", look=ask, is_trigger=True))
+    assert world.names() == ["scan"] * 4
+
+
+@pytest.mark.parametrize("pace", [Pace(at_once=1), Pace(jitter=3600)], ids=["slot", "jitter"])
+def test_ctrl_c_ends_the_wait_before_a_trigger_and_nothing_more_is_asked(pace):
+    world = World(hosts=5, at_once=2, pace=pace)
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        world.observe(*triggers(world, scan=60))
+    timer.join()
+    assert time.monotonic() - started < 5
+    asked = 1 if pace.at_once else 0
+    values = Counter(world.value("scan", target) for target in world.targets)
+    assert values == Counter({Interrupted: 5 - asked, "asked": asked}) - Counter()
+    refused = [target for target in world.targets if world.value("scan", target) is Interrupted]
+    assert all("not triggered: the run was interrupted" in world.reason("scan", target) for target in refused)
+    assert sorted(world.closed) == sorted(world.opened)
+
+
+def test_the_end_of_the_run_s_own_time_ends_the_wait_as_well():
+    world, started = World(hosts=3, at_once=1, pace=Pace(at_once=1)), time.monotonic()
+
+    def report(_progress):
+        if time.monotonic() - started > 0.5:
+            raise DeadlineOver("over")
+
+    with pytest.raises(DeadlineOver):
+        world.observe(*triggers(world, scan=60), report=report)
+    assert time.monotonic() - started < 5
+    assert [world.value("scan", target) for target in world.targets] == ["asked", Interrupted, Interrupted]
+    assert "not triggered" in world.reason("scan", world.targets[2])
+
+
+def lose(world, lost, reason):
+    """What a preflight comes to where these hosts are lost; the others come to it when those are."""
+    counted = threading.Barrier(len(world.targets))
+
+    def look(host):
+        counted.wait(5)
+        if host.target in lost:
+            raise reason
+        time.sleep(0.1)
+        return "there"
+
+    return look
+
+
+@pytest.mark.parametrize("reason", [Unreachable("no route"), TimedOut("no answer"), Denied("no sudo")])
+@pytest.mark.parametrize(("limit", "asked"), [("2", 0), ("3", 7), ("29%", 0), ("30%", 7), ("100%", 7)])
+def test_nothing_is_triggered_once_more_than_so_many_hosts_could_not_be_looked_at(reason, limit, asked):
+    share = Share(int(limit.strip("%")), is_percent="%" in limit)
+    world = World(hosts=10, at_once=10, pace=Pace(max_inconclusive=share))
+    _, scan, execution = triggers(world)
+    preflight = world.sees("identity", look=lose(world, world.targets[:3], reason))
+    beside = world.sees("log", ["identity"], look=lambda _host, **_seen: "read")
+    world.observe(preflight, scan, execution, beside)
+    values = [world.value("scan", target) for target in world.targets]
+    assert values == [type(reason)] * 3 + (["asked"] * 7 if asked else [Inconclusive] * 7)
+    assert world.value("log", world.targets[9]) == "read", "looking goes on"
+    if not asked:
+        said = {world.reason("scan", target).partition(": ")[2] for target in world.targets[3:]}
+        assert len(said) == 1
+        assert f"3 of 10 hosts could not be looked at, more than --max-inconclusive={limit}" in said.pop()
+
+
+def test_hosts_that_were_triggered_before_are_followed_to_their_end():
+    world = World(hosts=4, at_once=4, pace=Pace(max_inconclusive=Share(0, is_percent=False)))
+    was_asked = threading.Event()
+
+    def ask(host, **_seen):
+        world.fleet.clear(host)
+        was_asked.set()
+        return "asked"
+
+    def identify(host):
+        if host.target != world.targets[0]:
+            was_asked.wait(5)
+        if host.target == world.targets[1]:
+            raise Unreachable("dead")
+        if host.target != world.targets[0]:
+            time.sleep(0.1)
+
+    def wait(host, **_seen):
+        host.sleep(0.5)
+        return "executed"
+
+    world.observe(
+        world.sees("identity", look=identify),
+        world.sees("scan", ["identity"], look=ask, is_trigger=True),
+        world.sees("execution", ["scan"], look=wait),
+    )
+    values = [world.value("execution", target) for target in world.targets]
+    assert values == ["executed", Unreachable, Inconclusive, Inconclusive]
+
+
+@pytest.mark.parametrize(
+    "end",
+    [refuse(NotApplicable("no agent")), refuse(Inconclusive("the log is silent")), lambda _host, **_seen: 1],
+    ids=["no agent", "silent log", "seen"],
+)
+def test_a_host_that_could_be_looked_at_is_not_counted(end):
+    """One without an agent, or of which something cannot be told that no trigger rests on."""
+    world = World(hosts=3, at_once=1, pace=Pace(max_inconclusive=Share(0, is_percent=False)))
+    identity, scan, execution = triggers(world)
+    world.observe(identity, world.sees("log", ["identity"], look=end), scan, execution)
+    assert [world.value("scan", target) for target in world.targets] == ["asked"] * 3
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    ends=st.lists(st.sampled_from(["quick", "dead", "lost", "defect"]), min_size=1, max_size=12),
+    at_once=st.integers(1, 4),
+    limit=st.none() | st.integers(1, 4),
+    jitter=st.sampled_from([0.0, 0.02]),
+    most=st.sampled_from(["100%", "20%", "0"]),
+)
+def test_whatever_the_limits_every_host_comes_to_its_end(ends, at_once, limit, jitter, most):
+    share = Share(int(most.strip("%")), is_percent="%" in most)
+    world = World(len(ends), at_once, Pace(limit, jitter, share))
+    world.fleet._turns._patience = 0.01
+    _, scan, execution = triggers(world, scan=0.01)
+    how = dict(zip(world.targets, ends, strict=True))
+
+    def identify(host):
+        with world.fleet.call():
+            time.sleep(0.05 if how[host.target] == "dead" else 0.001)
+        if how[host.target] == "dead":
+            raise TimedOut("no answer")
+
+    def end(host, **seen):
+        try:
+            execution.look(host, **seen)
+        finally:
+            if how[host.target] == "lost":
+                raise Unreachable("lost")
+            if how[host.target] == "defect":
+                raise ValueError("defect")
+
+    world.observe(world.sees("identity", look=identify), scan, world.sees("execution", ["scan"], look=end))
+    assert world.most_scans <= (limit or len(ends))
+    for target in world.targets:
+        expected = {TimedOut} if how[target] == "dead" else {"asked", Inconclusive}
+        assert world.value("scan", target) in expected
+    if most == "100%":
+        asked = {host for host, name, _ in world.looks if name == "execution"}
+        assert len(asked) == len(ends) - ends.count("dead")
+    assert world.fleet._visits == {}
 
 
 ENDS = {

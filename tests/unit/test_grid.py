@@ -21,7 +21,6 @@ def finding(target, step, verdict, observed="", reason=""):
         verdict=verdict,
         observed=observed,
         reason=reason,
-        transcript="",
         took=0.0,
     )
 

@@ -3,11 +3,12 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
+from typing import ClassVar
 
 import pytest
 
 from qualys_verify.agent.layout import Layout
-from qualys_verify.host import Claims, Host, root, user
+from qualys_verify.host import Alone, Claims, Host, root, user
 from qualys_verify.identity import PROBES
 from qualys_verify.reasons import Denied, Inconclusive, NotApplicable, TimedOut, Unreachable
 from qualys_verify.settings import read_settings
@@ -65,7 +66,7 @@ def open_host(settings):
     def make(answers=None, target=WEB1, claims=None, **changes):
         transport = PretendTransport(**(answers or {}))
         host = Host(
-            target, replace(settings, **changes), transport, lambda _seconds: None, claims or Claims()
+            target, replace(settings, **changes), transport, Alone(lambda _seconds: None, claims or Claims())
         )
         return host, transport
 
@@ -270,6 +271,64 @@ def test_a_clock_that_cannot_be_read_does_not_make_the_trigger_go_again(open_hos
         with pytest.raises(Inconclusive):
             host.trigger(SCAN)
     assert len(transport.sent("agent.sh")) == 1
+
+
+class Company(Alone):
+    """Counts whom it was asked about, and may refuse."""
+
+    asked: ClassVar[list[str]]
+    refusal: ClassVar[Exception | None] = None
+
+    def clear(self, host):
+        self.asked.append(host.target.id)
+        if self.refusal:
+            raise self.refusal
+
+
+@pytest.fixture
+def company(monkeypatch):
+    def make(host, refusal=None):
+        monkeypatch.setattr(Company, "asked", [], raising=False)
+        monkeypatch.setattr(Company, "refusal", refusal)
+        monkeypatch.setattr(host, "_company", Company(host._company.sleep, host._company.claims))
+        return host._company
+
+    return make
+
+
+def test_a_host_is_cleared_once_before_its_first_trigger(open_host, company):
+    host, _ = open_host({"sudo": "taken"})
+    others = company(host)
+    host.run(user("true"))
+    assert others.asked == []
+    host.trigger(SCAN)
+    host.trigger(root("/opt/agent.sh", "policy_eval"))
+    assert others.asked == ["ssh://web1"]
+
+
+def test_a_host_that_is_not_cleared_is_sent_nothing(open_host, company):
+    host, transport = open_host({"sudo": "taken"})
+    others = company(host, Inconclusive("not triggered: too many are lost"))
+    for command in (SCAN, SCAN, root("/opt/agent.sh", "policy_eval")):
+        with pytest.raises(Inconclusive, match="too many are lost"):
+            host.trigger(command)
+    assert transport.sent("agent.sh") == []
+    assert len(others.asked) == 3
+
+
+def test_a_host_that_will_not_be_triggered_is_not_cleared(open_host, company):
+    reads, _ = open_host(read_only=True)
+    others = company(reads)
+    with pytest.raises(NotApplicable):
+        reads.trigger(SCAN)
+    claims = Claims()
+    first, _ = open_host({"sudo": "taken"}, claims=claims)
+    first.trigger(SCAN)
+    twin, _ = open_host(target=Target("ssh://alias", "ssh", "alias"), claims=claims)
+    others = company(twin)
+    with pytest.raises(Inconclusive, match="same machine"):
+        twin.trigger(SCAN)
+    assert others.asked == []
 
 
 def test_a_read_only_run_sends_nothing(open_host):

@@ -4,6 +4,7 @@ from pathlib import PurePosixPath
 import pytest
 
 from qualys_verify.agent.dialect import Dialect
+from qualys_verify.pace import Pace, Share
 from qualys_verify.settings import OPTIONS, host_specs, read_settings
 
 pytest_plugins = ["pytester"]
@@ -47,6 +48,7 @@ def test_what_holds_when_nothing_is_said(read):
         min(256, 32 * os.cpu_count()),
     )
     assert settings.ssh_in_process
+    assert settings.pace == Pace(None, 0, Share(100, is_percent=True))
     assert (settings.read_only, settings.sudo, settings.sudo_user) == (False, False, None)
     assert (settings.ssh_config, settings.ssh_identity_file, settings.report_dir) == (None, None, None)
     assert settings.layout.unit == "qualys-cloud-agent.service"
@@ -71,6 +73,12 @@ def test_what_holds_when_nothing_is_said(read):
         ("--command-timeout=1h", "command_timeout", 3600),
         ("--log-max-age=8760h", "log_max_age", 365 * 24 * 3600),
         ("--at-once=1", "at_once", 1),
+        ("--max-triggers-at-once=10", "pace", Pace(at_once=10)),
+        ("--trigger-jitter=0", "pace", Pace(jitter=0)),
+        ("--trigger-jitter=2m", "pace", Pace(jitter=120)),
+        ("--max-inconclusive=0", "pace", Pace(max_inconclusive=Share(0, is_percent=False))),
+        ("--max-inconclusive=10%", "pace", Pace(max_inconclusive=Share(10, is_percent=True))),
+        ("--max-inconclusive=100%", "pace", Pace()),
         ("--sudo-user=qualys", "sudo_user", "qualys"),
     ],
 )
@@ -117,6 +125,14 @@ def test_good_places_of_the_agent(read, argument, name, value):
         ("--log-max-age=999999999h", "greater than 0"),
         ("--at-once=0", "from 1 on"),
         ("--at-once=many", "from 1 on"),
+        ("--max-triggers-at-once=0", "from 1 on"),
+        ("--max-triggers-at-once=10%", "from 1 on"),
+        ("--trigger-jitter=-1", "is a time, such as 0, 15"),
+        ("--trigger-jitter=often", "is a time, such as 0, 15"),
+        ("--max-inconclusive=101%", "such as 0, 5 or 10%"),
+        ("--max-inconclusive=-1", "such as 0, 5 or 10%"),
+        ("--max-inconclusive=ten", "such as 0, 5 or 10%"),
+        ("--max-inconclusive=", "such as 0, 5 or 10%"),
         ("--agent-unit=-x", "name of a systemd unit"),
         ("--agent-unit=", "name of a systemd unit"),
         ("--agent-unit=a b", "name of a systemd unit"),
@@ -159,10 +175,12 @@ def test_switches(read, switch):
 
 def test_the_configuration_file_says_it_too_and_the_command_line_wins(read):
     ini = "agent_cli = vendor\nscan_type = pc\ncputhrottle = 7\nread_only = true\nagent_home = /opt/x\n"
+    ini += "max_triggers_at_once = 5\ntrigger_jitter = 30s\nmax_inconclusive = 20%\n"
     settings = read("--cputhrottle=8", ini=ini)
     assert (settings.agent_cli, settings.scan_types) == (Dialect.VENDOR, ("pc",))
     assert (settings.throttle, settings.read_only) == (8, True)
     assert settings.layout.home == PurePosixPath("/opt/x")
+    assert settings.pace == Pace(5, 30, Share(20, is_percent=True))
 
 
 def test_a_bad_value_in_the_configuration_file_is_refused_as_well(refusal):

@@ -16,7 +16,7 @@ WELL = {
 
 def reasons(types=BOTH, why_reboot="", **verdicts):
     findings = [
-        Finding(f"tests_agent/t.py::{name}[web1]", "web1", "1", "", "", verdict, "", "", "", 0.0)
+        Finding(f"tests_agent/t.py::{name}[web1]", "web1", "1", "", "", verdict, "", "", 0.0)
         for name, verdict in {**WELL, **verdicts}.items()
     ]
     return [reason.sentence for reason in still_open(findings, {"web1": why_reboot}, types)]

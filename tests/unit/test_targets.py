@@ -1,3 +1,4 @@
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -5,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from testinfra.backend.ssh import SshBackend
 
-from qualys_verify.targets import DemoSpec, Target, TargetError, select
+from qualys_verify.targets import DemoSpec, Target, TargetError, inventory_digest, select
 
 
 def only(spec):
@@ -254,7 +255,15 @@ def test_an_inventory_in_the_home_directory(tmp_path, monkeypatch):
 
 def test_an_inventory_does_not_name_another(tmp_path):
     (tmp_path / "hosts").write_text("@more\n")
-    assert "no usable user" in refusal(f"@{tmp_path}/hosts")
+    assert "name both in --hosts" in refusal(f"@{tmp_path}/hosts")
+
+
+def test_the_digest_of_an_inventory_is_that_of_its_sorted_ids_whatever_their_order():
+    targets = select(["web2,ssh://ops@web1,web10,local://"]).targets
+    line = "printf '%s\\n' ssh://web2 ssh://ops@web1 ssh://web10 local:// | LC_ALL=C sort | sha256sum"
+    said = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True).stdout
+    assert inventory_digest(targets) == inventory_digest(reversed(targets)) == said.split()[0]
+    assert inventory_digest(targets[1:]) != inventory_digest(targets)
 
 
 SPECS = st.one_of(

@@ -2,17 +2,13 @@
 
 from qualys_verify.evidence.still_open import OpenReason
 from qualys_verify.evidence.terminal import Look, for_encoding, render
-from qualys_verify.fleet import Progress
 from qualys_verify.frame import text
-from qualys_verify.progress import sentence
 from qualys_verify.verdict import Finding, Verdict
 from tests.evidence import sample
 
 
 def finding(host, step="1", verdict=Verdict.COMPLIANT, observed="", reason=""):
-    return Finding(
-        f"t.py::test[{host}]", host, step, "it runs", "start it", verdict, observed, reason, "", 0.0
-    )
+    return Finding(f"t.py::test[{host}]", host, step, "it runs", "start it", verdict, observed, reason, 0.0)
 
 
 def shown(findings, reasons=(), waivers=(), note="", *, colour=False):
@@ -73,11 +69,3 @@ def test_what_a_host_prints_moves_no_cursor_and_reverses_no_text():
 def test_a_terminal_without_the_symbols_gets_others():
     assert for_encoding("✔ ✘ … ü", "ascii") == "+ x ... ?"
     assert for_encoding("✔ ü", "utf-8") == "✔ ü"
-
-
-def test_the_progress_names_who_is_waited_for():
-    waiting = {f"web{n}": "scan_execution" for n in range(5)}
-    assert sentence(Progress(1, 6, waiting)) == (
-        "looking: 1 of 6 hosts done; web0: waiting for the scan, web1: waiting for the scan, web2: waiting for the scan and 2 more"
-    )
-    assert sentence(Progress(6, 6, {})) == "looking: 6 of 6 hosts done"

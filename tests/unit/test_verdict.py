@@ -82,7 +82,6 @@ def test_a_finding_names_its_test_and_stays_as_it_is():
         verdict=GOOD,
         observed="",
         reason="",
-        transcript="",
         took=0.0,
     )
     assert finding.test == "test_unit_exists"

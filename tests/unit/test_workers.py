@@ -43,7 +43,7 @@ def test_what_is_handed_arrives_as_it_was():
         (wire.Plan((FINDING,)), wire.read_by_controller),
         (wire.Judged(FINDING), wire.read_by_controller),
         (wire.Recorded(Reading(NOW, "x", "unit", 1, "text")), wire.read_by_controller),
-        (wire.Looking(1, 2, {"x": "unit"}), wire.read_by_controller),
+        (wire.Looking(1, 2, (wire.Visited("x", 1.5, "unit"),)), wire.read_by_controller),
         (wire.CutShort("why", by_deadline=True), wire.read_by_controller),
         (wire.Claim(1, "digest", "x"), wire.read_by_controller),
     ],

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import lru_cache
 from hashlib import sha256
 
 from qualys_verify.agent.clock import parse_offset
@@ -91,6 +92,7 @@ def parse_header(line: str) -> Entry | None:
     return Entry(stamp, match["logger"], level, match["message"])
 
 
+@lru_cache(64)
 def _level(word: str) -> str | None:
     """The level that a word means, which may be shortened: `info`, `warn`."""
     return next((level for level in LEVELS if level.startswith(word)), None)

@@ -36,6 +36,8 @@ class Process:
 
         Whoever else has the path among its arguments (`tail`, an editor) is not.
         """
+        if DAEMON not in self.args:  # of hundreds that run elsewhere no path is made
+            return False
         program = self.program
         return program is not None and program.name == DAEMON and program.is_absolute()
 

@@ -4,12 +4,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
 VERBS = ("status", "scan", "policy_eval")
 
 _OTHER_LANGUAGE = re.compile(r"#!.*\b(?:python|perl|ruby|node|php|lua)", re.IGNORECASE)
 
 
+@lru_cache(16)  # a fleet has few versions of it
 def verbs_handled(script: str) -> frozenset[str]:
     """The runbook's verbs that a script's text dispatches on.
 

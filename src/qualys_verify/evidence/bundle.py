@@ -16,7 +16,7 @@ from qualys_verify.evidence.controls import controls_of
 from qualys_verify.evidence.grid import findings_of
 from qualys_verify.evidence.hdf import render_hdf
 from qualys_verify.evidence.intoto import render_intoto
-from qualys_verify.evidence.journal import Chain, read_journal
+from qualys_verify.evidence.journal import Chain, follow
 from qualys_verify.evidence.junit import render_junit
 from qualys_verify.evidence.oscal import render_oscal
 from qualys_verify.evidence.page import render_page
@@ -81,12 +81,16 @@ FORMATS: Mapping[str, Callable[[Result, Sequence[Transcript]], Files]] = {
 
 def read_chain(folder: Path) -> Chain:
     """The journal of a bundle. Raises JournalError, or OSError where there is none."""
-    return read_journal(digests.read(folder / journal_file.NAME))
+    with digests.opened(folder / journal_file.NAME) as file:
+        return follow(file)
 
 
 def rendered(chain: Chain, names: Sequence[str]) -> Files:
     """The files of these formats, from a journal."""
-    result, transcripts = result_of(chain), transcripts_of(chain)
+    return _rendered(result_of(chain), transcripts_of(chain), names)
+
+
+def _rendered(result: Result, transcripts: Sequence[Transcript], names: Sequence[str]) -> Files:
     for name in names:
         yield from FORMATS[name](result, transcripts)
 
@@ -99,19 +103,21 @@ def complete(folder: Path, seal: Seal) -> Result:
     """
     refuse_what_is_no_file(folder)
     chain = read_chain(folder)
-    for name, content in rendered(chain, tuple(FORMATS)):
-        write(folder / name, content)
     result = result_of(chain)
+    for name, content in _rendered(result, transcripts_of(chain), tuple(FORMATS)):
+        write(folder / name, content)
     _keep_to_owner(folder)
     for name in (digests.SIGNATURE, signature.STAMPED, signature.TIMESTAMP):  # of what was here before
         (folder / name).unlink(missing_ok=True)
-    subjects = digests.digests_of(folder).items()
-    write(folder / signature.STAMPED, render_intoto(result, subjects))
+    found = digests.digests_of(folder)
+    write(folder / signature.STAMPED, render_intoto(result, found.items()))
     try:
         if seal.timestamp_url:
             signature.stamp(folder, seal.timestamp_url)
     finally:
-        write(folder / digests.NAME, digests.listing(digests.digests_of(folder)).encode())
+        about = (folder / name for name in (signature.STAMPED, signature.TIMESTAMP))
+        found |= {path.name: digests.digest_of(path) for path in about if path.exists()}
+        write(folder / digests.NAME, digests.listing(found).encode())
     if seal.key:
         signature.sign(folder, seal.key)
     return result

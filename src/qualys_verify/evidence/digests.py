@@ -4,6 +4,7 @@ import errno
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
+from typing import BinaryIO
 
 NAME = "SHA256SUMS"
 # Made from SHA256SUMS, so it cannot be in it.
@@ -23,8 +24,14 @@ def digest_of(path: Path) -> str:
 
 def read(path: Path) -> bytes:
     """What a file in a bundle holds. Raises OSError for what is no regular file, too: a pipe would never end."""
+    with opened(path) as file:
+        return file.read()
+
+
+def opened(path: Path) -> BinaryIO:
+    """The same, to be read bit by bit."""
     _refuse_what_is_no_file(path)
-    return path.read_bytes()
+    return path.open("rb")
 
 
 def _refuse_what_is_no_file(path: Path) -> None:

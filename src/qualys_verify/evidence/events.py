@@ -11,13 +11,31 @@ from qualys_verify.verdict import Verdict
 from qualys_verify.waivers import Waiver
 
 # The version of the journal and of run.json. A reader refuses another major version; a new field is a minor one.
-FORMAT = "1.0"
+FORMAT = "1.1"
 
 
 class Event(msgspec.Struct, frozen=True, tag_field="kind", omit_defaults=True):
     """One record; `kind` in the file says which."""
 
     at: datetime
+
+
+class Source(msgspec.Struct, frozen=True):
+    """Where hosts of an inventory come from (a file, a pattern, or `single names`), and how many."""
+
+    text: str
+    hosts: int
+
+
+class Inventory(msgspec.Struct, frozen=True):
+    r"""All hosts that were meant, before any were left out: the SHA-256 over their sorted ids, one a line, and how many.
+
+    `jq -r '.hosts[].id' run.json | LC_ALL=C sort | sha256sum` gives it where nothing was left out.
+    """
+
+    digest: str
+    hosts: int
+    sources: tuple[Source, ...]
 
 
 class Started(Event, frozen=True, tag="started"):
@@ -44,8 +62,7 @@ class Started(Event, frozen=True, tag="started"):
     read_only: bool = False
     waivers: tuple[Waiver, ...] = ()
     shard: str = ""
-    inventory: str = ""
-    inventory_hosts: int = 0
+    inventory: Inventory | None = None
 
 
 class Check(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -46,7 +46,6 @@ def findings_of(result: Result) -> tuple[Finding, ...]:
             verdict=item.verdict,
             observed=item.observed,
             reason=item.reason,
-            transcript="",
             took=item.took,
         )
         for host in result.hosts

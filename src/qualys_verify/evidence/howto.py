@@ -58,6 +58,9 @@ Nothing of the suite that made it is needed for the first two commands; run them
 
 * The counts: every verdict is a line of kind `judged`: `grep -c '"verdict":"non-compliant"' {journal.NAME}`. What stands in
   the line of kind `planned` and was never judged counts as inconclusive.
+* The inventory: `jq -r '.hosts[].id' {run_json.NAME} | LC_ALL=C sort | sha256sum` gives the `digest` in `run.inventories` where all
+  hosts that were meant are in this evidence, under names from which nothing was taken out (those end in ` (RUN-NUMBER)`,
+  which is not in the digest).
 * The host: its name, `machine-id` and (over SSH) `host key` in `{run_json.NAME}`, `hosts[].identity`, are those that the host
   itself shows: `hostname -f`, `cat /etc/machine-id`, `ssh-keyscan HOST | ssh-keygen -lf -`. The agent's id is there as its
   SHA-256: `printf %s "$(cat /etc/qualys/hostid)" | sha256sum`.

@@ -4,6 +4,7 @@ A run that is killed leaves it as far as it came. A line that was changed, dropp
 and anyone can follow it with `sha256sum`.
 """
 
+import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ class Journal:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         self._lock = Lock()
         self._end = _End(0, 0, GENESIS)
+        self._is_torn = False
 
     def write(self, event: AnyEvent) -> None:
         """Append a record, past every buffer of this process. Raises OSError when it cannot be written whole.
@@ -67,10 +69,13 @@ class Journal:
         """
         with self._lock:
             end = self._end
+            if self._is_torn:
+                os.ftruncate(self._file, end.size)
+            self._is_torn = True
             line = encode(Line(end.lines, end.head, event))
-            os.ftruncate(self._file, end.size)
             _write_whole(self._file, line + b"\n")
             self._end = _End(end.lines + 1, end.size + len(line) + 1, digest(line))
+            self._is_torn = False
 
     def close(self) -> None:
         """No record comes after this."""
@@ -116,11 +121,18 @@ def read_journal(data: bytes) -> Chain:
     Raises JournalError for a line that is no record, or that does not follow the one before it. The last line may be
     cut off: a run that is killed, or a full disk, leaves it so.
     """
-    *lines, rest = data.split(b"\n")
+    return follow(io.BytesIO(data))
+
+
+def follow(lines: Iterable[bytes]) -> Chain:
+    """The same, for a file that is open for reading: one of a thousand hosts need not be in memory as well."""
     decoder = msgspec.json.Decoder(Line)
     events: list[AnyEvent] = []
     previous = GENESIS
-    for number, text in enumerate(lines):
+    for number, whole in enumerate(lines):
+        text = whole.removesuffix(b"\n")
+        if text == whole:
+            return Chain(tuple(events), previous, torn=True)
         try:
             line = decoder.decode(text)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -133,7 +145,7 @@ def read_journal(data: bytes) -> Chain:
             )
         events.append(line.record)
         previous = digest(text)
-    return Chain(tuple(events), previous, torn=bool(rest))
+    return Chain(tuple(events), previous)
 
 
 def write_journal(path: Path, events: Iterable[AnyEvent]) -> None:

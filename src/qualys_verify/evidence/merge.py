@@ -8,7 +8,17 @@ from enum import StrEnum
 
 import msgspec
 
-from qualys_verify.evidence.events import FORMAT, AnyEvent, Expected, Judged, Merged, Part, Planned, Started
+from qualys_verify.evidence.events import (
+    FORMAT,
+    AnyEvent,
+    Expected,
+    Inventory,
+    Judged,
+    Merged,
+    Part,
+    Planned,
+    Started,
+)
 from qualys_verify.evidence.journal import Chain, of_kind
 from qualys_verify.verdict import Verdict
 
@@ -79,7 +89,7 @@ def missing_shards(chains: Sequence[Chain]) -> tuple[MissingShard, ...]:
                 f"the runs {first.run} and {other.run} are shards of different inventories ({_told_fleet(first)}, and "
                 f"{_told_fleet(other)}): merge shards that were run with the same hosts and the same N"
             )
-    count, hosts = _fleet_of(first)[0], first.inventory_hosts
+    count, hosts = _fleet_of(first)[0], _inventory_of(first).hosts
     here = {int(start.shard.partition("/")[0]) for start in starts}
     return tuple(
         MissingShard(f"{number}/{count}", len(range(number, hosts + 1, count)))
@@ -90,11 +100,16 @@ def missing_shards(chains: Sequence[Chain]) -> tuple[MissingShard, ...]:
 
 def _fleet_of(start: Started) -> tuple[int, str]:
     """What the shards of one fleet have in common: how many there are, and the inventory."""
-    return int(start.shard.partition("/")[2]), start.inventory
+    return int(start.shard.partition("/")[2]), _inventory_of(start).digest
+
+
+def _inventory_of(start: Started) -> Inventory:
+    return start.inventory or Inventory("", 0, ())
 
 
 def _told_fleet(start: Started) -> str:
-    return f"shard {start.shard} of {start.inventory_hosts} hosts, SHA-256 {start.inventory[:12]}…"
+    inventory = _inventory_of(start)
+    return f"shard {start.shard} of {inventory.hosts} hosts, SHA-256 {inventory.digest[:12]}…"
 
 
 def _of_missing(missing: Sequence[MissingShard], chains: Sequence[Chain], at: datetime) -> Iterator[AnyEvent]:
@@ -129,7 +144,7 @@ def _start(chain: Chain) -> Started:
     starts = tuple(of_kind(chain.events, Started))
     if len(starts) != 1:
         raise ValueError("a journal is not that of one run: merge the runs themselves, all at once")
-    if starts[0].format != FORMAT:
+    if starts[0].format.partition(".")[0] != FORMAT.partition(".")[0]:
         raise ValueError(f"a journal is of format {starts[0].format}, and this version merges {FORMAT}")
     return starts[0]
 

@@ -10,7 +10,7 @@ a risk with its approver and, as its deadline, its end.
 import re
 from collections.abc import Iterable
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -132,9 +132,9 @@ def _result(result: Result) -> Table:
     run = result.run
     found = [_Found(result, host, item) for host in result.hosts for item in host.assessments]
     parts = {
-        "observations": [each.observation for each in found],
+        "observations": [_encoded(each.observation) for each in found],
         "risks": [_risk(run, use, found) for use in _risks_of(result)],
-        "findings": [each.finding for each in found if each.assessment.verdict in _STATES],
+        "findings": [_encoded(each.finding) for each in found if each.assessment.verdict in _STATES],
     }
     return {
         "uuid": _id(run, "result"),
@@ -147,6 +147,11 @@ def _result(result: Result) -> Table:
         "reviewed-controls": _selection(check.step for check in result.checks),
         **{name: items for name, items in parts.items() if items},
     }
+
+
+def _encoded(table: Table) -> msgspec.Raw:
+    """One of thousands, at once: as bytes it takes a tenth of the memory."""
+    return msgspec.Raw(msgspec.json.encode(table))
 
 
 def _description(result: Result) -> str:
@@ -337,6 +342,7 @@ def _objective_id(test: str) -> str:
     return _token(f"qualys-verify.{test}")
 
 
+@lru_cache(256)  # the few names that identities and checks have
 def _token(text: str) -> str:
     """A name as OSCAL has it: it begins with a letter and holds letters, digits, `.`, `-`, `_`."""
     token = re.sub(r"[^A-Za-z0-9._-]", "-", text)

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from functools import lru_cache
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from qualys_verify.evidence.result import Assessment, Host, Run, WaiverUse
@@ -16,6 +17,7 @@ _UNPRINTABLE = re.compile(
 )
 
 
+@lru_cache(256)  # those of the run itself stand beside each check
 def utc(at: datetime) -> str:
     """A time as every format here writes it: ISO 8601, UTC, `Z`, with microseconds where there are any."""
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
@@ -23,11 +25,18 @@ def utc(at: datetime) -> str:
 
 def name_of(run: Run, *parts: str) -> UUID:
     """The UUID of something in this run; `parts` are told apart from each other wherever they are cut."""
-    return uuid5(_NAMESPACE, "\0".join((run.id, *(f"{len(part)}:{part}" for part in parts))))
+    return _uuid(run.id, parts)
+
+
+@lru_cache(256)  # those of the tool and of a host stand beside each check
+def _uuid(run: str, parts: tuple[str, ...]) -> UUID:
+    return uuid5(_NAMESPACE, "\0".join((run, *(f"{len(part)}:{part}" for part in parts))))
 
 
 def printable(text: str) -> str:
     """The text with what cannot be seen, or be kept in a file, spelled out by its number in hexadecimal."""
+    if text.isprintable():  # nearly always; what is unprintable here is so for Python, too
+        return text
     return _UNPRINTABLE.sub(_spelled, text.replace("\r\n", "\n"))
 
 
@@ -50,12 +59,10 @@ def said(assessment: Assessment) -> str:
 
 def looked(host: Host, assessment: Assessment) -> tuple[datetime, datetime] | None:
     """From when until when the host was looked at for this, UTC; None where it never was."""
-    seen = [each for each in host.observations if each.name in assessment.rests_on]
-    if not seen:
+    spans = [host.spans[name] for name in assessment.rests_on if name in host.spans]
+    if not spans:
         return None
-    return min(each.started for each in seen), max(
-        each.started + timedelta(seconds=each.took) for each in seen
-    )
+    return min(started for started, _ in spans), max(ended for _, ended in spans)
 
 
 def state_of(run: Run) -> str:

@@ -7,6 +7,7 @@ needs no script.
 
 import os
 import shlex
+import textwrap
 from collections.abc import Mapping, MutableSequence
 from html import escape
 from importlib.metadata import version
@@ -81,6 +82,7 @@ class Page:
     def __init__(self, run: "Run", findings: Mapping[str, Finding], config: pytest.Config) -> None:
         """Nothing is rendered before pytest-html asks."""
         self._run = run
+        self._targets = {target.id: target for target in run.targets}
         self._findings = findings
         self._command = shlex.join(
             run.redactor.clean_words(("pytest", *map(str, config.invocation_params.args)))
@@ -144,9 +146,19 @@ class Page:
         parts = [
             finding.reason,
             finding.remedy if finding.verdict is Verdict.NON_COMPLIANT else "",
-            finding.transcript,
+            self._transcript(finding),
         ]
         data[:] = [escape("\n\n".join(part for part in parts if part))]
+
+    def _transcript(self, finding: Finding) -> str:
+        """Every reading and every command that a finding rests on."""
+        parts = []
+        for name in finding.rests_on:
+            record = self._run.record_of(self._targets[finding.target], name)
+            parts += [f"reading {reading}" for reading in record.readings]
+            parts += map(str, record.replies)
+        # Indented, because pytest-html paints lines that begin with an E.
+        return textwrap.indent("\n\n".join(parts), "  ")
 
 
 def _values(finding: Finding) -> tuple[str, ...]:

@@ -4,13 +4,15 @@ The rules are data (`redaction.toml`). In the place of a secret stands the id of
 """
 
 import re
+import sys
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
+from threading import Lock
 
 _MARKER_START = "[redacted: "
 _MARKER = re.compile(r"\[redacted: ([a-z0-9-]{1,40})\]")
@@ -19,6 +21,7 @@ _RULE_ID = re.compile(r"[a-z0-9-]{1,40}")
 _SHORTEST = 6
 # Long enough to be a secret, and none by itself.
 _PROBE = "something"
+_RUN = re.compile(rf"[0-9a-z]{{{_SHORTEST},}}")
 ADDRESSES = "address"
 # Switched on by --redact-addresses.
 _ADDRESS = (
@@ -29,12 +32,76 @@ _ADDRESS = (
 )
 
 
+# Texts up to this long are often the same on all hosts, and are gone through once.
+_SHORT, _REMEMBERED = 1_000, 4_096
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a secret appears. One of `words` (in lower case) is in whatever it matches; without any it is always tried."""
+
+    pattern: re.Pattern[str]
+    words: tuple[str, ...] = ()
+
+    def may_match(self, text: str, lower: str) -> bool:
+        """Whether it is worth trying. Beyond ASCII there are letters that `lower` leaves, and a pattern folds."""
+        return not self.words or not text.isascii() or any(word in lower for word in self.words)
+
+
 @dataclass(frozen=True)
 class Rule:
     """What one rule takes out: its id, and the forms in which the secret appears."""
 
     id: str
-    forms: tuple[re.Pattern[str], ...]
+    forms: tuple[Form, ...]
+
+
+class Learned:
+    """Secrets that were learned, found in a text without looking for each of them: a fleet has as many as hosts.
+
+    They are looked up by where the longest run of letters and digits in each begins. In a text that holds the secret,
+    that run lies within a run as long or longer.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is learned yet."""
+        self._lock = Lock()
+        self._rules: dict[str, str] = {}
+        self._places: dict[str, int] = {}
+        self._by_run: dict[str, tuple[str, ...]] = {}
+        self._without_run: tuple[str, ...] = ()
+        self._shortest_run = sys.maxsize
+
+    def add(self, secret: str, rule: str) -> None:
+        """Learn a secret, in lower case."""
+        with self._lock:
+            self._rules[secret] = rule
+            if secret not in self._places:
+                self._places[secret] = len(self._places)
+                self._index(secret)
+
+    def _index(self, secret: str) -> None:
+        run = max(_RUN.findall(secret), key=len, default="")
+        if not run:
+            self._without_run += (secret,)
+            return
+        self._shortest_run = min(self._shortest_run, len(run))
+        start = run[:_SHORTEST]
+        self._by_run[start] = (*self._by_run.get(start, ()), secret)
+
+    def within(self, lower: str) -> list[tuple[str, str]]:
+        """Those that are in a text (in lower case), each with its rule, in the order in which they were learned."""
+        if not self._rules:
+            return []
+        starts = {
+            run[place : place + _SHORTEST]
+            for run in set(_RUN.findall(lower))
+            if len(run) >= self._shortest_run
+            for place in range(len(run) - _SHORTEST + 1)
+        }
+        maybe = [secret for start in starts for secret in self._by_run.get(start, ())]
+        found = [secret for secret in (*maybe, *self._without_run) if secret in lower]
+        return [(secret, self._rules[secret]) for secret in sorted(found, key=self._places.__getitem__)]
 
 
 class Redactor:
@@ -43,24 +110,32 @@ class Redactor:
     def __init__(self, rules: Sequence[Rule]) -> None:
         """Nothing is learned yet."""
         self._rules = tuple(rules)
-        self._learned: dict[str, str] = {}
+        self._learned = Learned()
+        self._remembered = lru_cache(_REMEMBERED)(self._by_rules)
 
     def learn(self, rule: str, *secrets: str | None) -> None:
         """Take these texts out from now on, wherever they appear and in whichever case."""
         for secret in secrets:
             if secret and len(secret.strip()) >= _SHORTEST:
-                self._learned[secret.strip().lower()] = rule
+                self._learned.add(secret.strip().lower(), rule)
 
     def clean(self, text: str) -> str:
         """The text without secrets; and without what no file can hold (halves of surrogate pairs)."""
+        text = self._remembered(text) if len(text) <= _SHORT else self._by_rules(text)
+        for secret, rule in self._learned.within(
+            text.lower()
+        ):  # last: it may be a part of what a rule takes out
+            text = re.sub(re.escape(secret), marker(rule), text, flags=re.IGNORECASE)
+        return text
+
+    def _by_rules(self, text: str) -> str:
         text = text.encode("utf-8", "backslashreplace").decode()
+        lower = text.lower()
         for each in self._rules:
             for form in each.forms:
-                text = form.sub(partial(_without_secret, rule=each.id), text)
-        lower = text.lower()
-        for secret, rule in tuple(self._learned.items()):  # last: it may be a part of what a rule takes out
-            if secret in lower:
-                text = re.sub(re.escape(secret), marker(rule), text, flags=re.IGNORECASE)
+                if form.may_match(text, lower):
+                    text = form.pattern.sub(partial(_without_secret, rule=each.id), text)
+                    lower = text.lower()
         return text
 
     def clean_about(self, host: str, text: str) -> str:
@@ -109,7 +184,7 @@ def load_rules(override: Path | None = None, *, addresses: bool = False) -> tupl
     """The built-in rules, with those of `override` added or in the place of one with the same id.
 
     Raises ValueError with one sentence when the file cannot be read or holds something else than lists of regular
-    expressions.
+    expressions, or of tables of one (`form`) and the words of which one is in whatever it matches (`words`).
     """
     built_in = resources.files("qualys_verify.evidence").joinpath("redaction.toml").read_text("utf-8")
     rules = dict(tomllib.loads(built_in))
@@ -131,9 +206,15 @@ def _rules(rules: Mapping[str, object], source: Path | None) -> tuple[Rule, ...]
                 f"{source}: {name!r} is no list of regular expressions under a rule's id (a-z, 0-9, -)"
             )
         try:
-            found.append(
-                Rule(name, tuple(re.compile(str(form), re.IGNORECASE | re.DOTALL) for form in forms))
-            )
-        except (re.error, RecursionError, OverflowError) as error:
+            found.append(Rule(name, tuple(map(_form, forms))))
+        except (re.error, RecursionError, OverflowError, KeyError, TypeError) as error:
             raise ValueError(f"{source}: the rule {name!r} holds no regular expression: {error}") from error
     return tuple(found)
+
+
+def _form(form: object) -> Form:
+    """A form as the file has it: an expression, or a table of one and its words."""
+    if not isinstance(form, dict):
+        return Form(re.compile(str(form), re.IGNORECASE | re.DOTALL))
+    words = tuple(str(word).lower() for word in form["words"])
+    return Form(re.compile(str(form["form"]), re.IGNORECASE | re.DOTALL), words)

@@ -3,7 +3,8 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import cached_property
 from hashlib import sha256
 
 import msgspec
@@ -14,6 +15,7 @@ from qualys_verify.evidence.events import (
     Command,
     Ended,
     Identified,
+    Inventory,
     Judged,
     Merged,
     Observed,
@@ -74,7 +76,7 @@ class Assessment(msgspec.Struct, frozen=True):
     assessed: bool = True
 
 
-class Host(msgspec.Struct, frozen=True):
+class Host(msgspec.Struct, frozen=True, dict=True):
     """One host: who answered (empty where nobody did), and everything that was found there."""
 
     id: str
@@ -82,6 +84,14 @@ class Host(msgspec.Struct, frozen=True):
     transcript: str
     assessments: tuple[Assessment, ...]
     observations: tuple[Observation, ...]
+
+    @cached_property
+    def spans(self) -> Mapping[str, tuple[datetime, datetime]]:
+        """From when until when each observation was made, UTC."""
+        return {
+            each.name: (each.started, each.started + timedelta(seconds=each.took))
+            for each in self.observations
+        }
 
 
 class WaiverUse(msgspec.Struct, frozen=True):
@@ -107,8 +117,8 @@ class Run(msgspec.Struct, frozen=True):
     """The run itself.
 
     `ended` and `exit_status` are None for a run that was killed, whose evidence is incomplete. `redacted` counts what
-    redaction took out, by rule. `parts` are the runs that were merged into this one. `inventory` is the SHA-256 of the sorted ids
-    of all `inventory_hosts` hosts that were meant, and `shard` (`2/8`) the part of them that this run looked at, if not all.
+    redaction took out, by rule. `parts` are the runs that were merged into this one, `inventories` the hosts that were
+    meant: one, or several where runs over different ones were merged. `shard` (`2/8`) is the part of them that was looked at.
     """
 
     id: str
@@ -130,8 +140,7 @@ class Run(msgspec.Struct, frozen=True):
     redacted: dict[str, int]
     parts: tuple[Part, ...]
     shard: str = ""
-    inventory: str = ""
-    inventory_hosts: int = 0
+    inventories: tuple[Inventory, ...] = ()
 
     @property
     def is_complete(self) -> bool:
@@ -146,7 +155,7 @@ class JournalRef(msgspec.Struct, frozen=True):
     head: str
 
 
-class Result(msgspec.Struct, frozen=True):
+class Result(msgspec.Struct, frozen=True, dict=True):
     """Everything that a run found."""
 
     format: str
@@ -158,7 +167,7 @@ class Result(msgspec.Struct, frozen=True):
     waivers: tuple[WaiverUse, ...]
     journal: JournalRef
 
-    @property
+    @cached_property
     def check_of(self) -> Mapping[str, Check]:
         """The checks by their test's name."""
         return {check.test: check for check in self.checks}
@@ -234,8 +243,7 @@ def _run(events: Sequence[AnyEvent], starts: Sequence[Started], verdicts: Sequen
         redacted=_redacted(events),
         parts=merged.parts if merged else (),
         shard=_joined(start.shard for start in starts),
-        inventory=_joined(start.inventory for start in starts),
-        inventory_hosts=sum({start.inventory: start.inventory_hosts for start in starts}.values()),
+        inventories=tuple(dict.fromkeys(start.inventory for start in starts if start.inventory)),
     )
 
 

@@ -19,6 +19,8 @@ def visible(value: object) -> object:
     """A text with what a reader cannot see of it written out as escapes; anything else as it is."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
+    if value.isascii() and value.isprintable():
+        return value
     return _UNSEEN.sub(lambda match: match[0].encode("unicode_escape").decode(), value)
 
 

@@ -20,6 +20,8 @@ _TRIGGERS = (
 )
 # How an execution that was carried out begins to speak (agent/execution.py).
 _EXECUTED = "executed:"
+# How the readings begin of a host that waited before it was asked (gate.py).
+_WAITS = ("waits:", "waited:")
 
 
 class Kind(StrEnum):
@@ -91,7 +93,15 @@ def timeline(host: Host) -> Timeline | None:
 
 def _was_sent(trigger: Observation | None) -> bool:
     """Whether something was sent to the agent, whatever became of the answer."""
-    return trigger is not None and (trigger.outcome == "seen" or bool(trigger.commands or trigger.readings))
+    if trigger is None:
+        return False
+    _, answers = _waits_and_answers(trigger)
+    return trigger.outcome == "seen" or bool(trigger.commands or answers)
+
+
+def _waits_and_answers(trigger: Observation) -> tuple[tuple[Look, ...], tuple[Look, ...]]:
+    waits = tuple(look for look in trigger.readings if look.text.startswith(_WAITS))
+    return waits, tuple(look for look in trigger.readings if look not in waits)
 
 
 def _baseline(before: Observation) -> Mark:
@@ -100,12 +110,15 @@ def _baseline(before: Observation) -> Mark:
 
 
 def _asked(name: str, trigger: Observation) -> Lane:
-    sent = Mark(Kind.TRIGGER, trigger.started, trigger.started, 1, f"{name.lower()} asked for")
-    answers = [Mark(Kind.ANSWER, look.at, look.at, 1, look.text) for look in trigger.readings]
+    waits, answered = _waits_and_answers(trigger)
+    at = waits[-1].at if waits else trigger.started
+    waited = [Mark(Kind.READING, look.at, look.at, 1, look.text) for look in waits]
+    sent = Mark(Kind.TRIGGER, at, at, 1, f"{name.lower()} asked for")
+    answers = [Mark(Kind.ANSWER, look.at, look.at, 1, look.text) for look in answered]
     if not answers:
         end = _end(trigger)
         answers = [Mark(Kind.ANSWER, end, end, 1, trigger.text)]
-    return Lane(f"{name} asked", (sent, *answers))
+    return Lane(f"{name} asked", (*waited, sent, *answers))
 
 
 def _polled(name: str, execution: Observation) -> Lane:

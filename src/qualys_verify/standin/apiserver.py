@@ -5,8 +5,9 @@
 `ready`. It ends when its standard input does, or on SIGTERM.
 
 It knows what the suite and a curious user ask of a cluster: versions and discovery, pods, DaemonSets and nodes
-(get, list in pages, watch), and `pods/exec` over WebSocket (v5.channel.k8s.io), authorised as `create` like
-clusters from 1.35 on. There is no SPDY. What is asked is written to `DIR/requests.log`.
+(get, list in pages, watch), and `pods/exec` over WebSocket or SPDY, as the client asks: the former is authorised as
+`get` and as `create`, the latter as `create`, like clusters from 1.35 on. What is asked is written to
+`DIR/requests.log`.
 
 Files in a pod's `run/` are wishes: `hang-up` loses its connections, `restart` kills and restarts its container,
 `delete` deletes it, `reschedule` has the DaemonSet make another in its place, `lose-node` loses its node.
@@ -25,21 +26,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from qualys_verify.standin import pods as kinds
-from qualys_verify.standin import serving
+from qualys_verify.standin import serving, spdy
 from qualys_verify.standin.certificate import write_certificate
+from qualys_verify.standin.channels import STATUS, Channels
 from qualys_verify.standin.daemon import TICK_INTERVAL, Daemon
 from qualys_verify.standin.faults import FAULTS, Site, make_changes
 from qualys_verify.standin.install import StandinHost, install
 from qualys_verify.standin.podshell import PodShell, make_pod
+from qualys_verify.standin.spdy import Spdy
+from qualys_verify.standin.websocket import WebSocket
 
 _LOOPBACK = "127.0.0.1"
-_PROTOCOL = "v5.channel.k8s.io"
-_STDIN, _ERROR, _CLOSE = 0, 3, 255  # channels of the protocol; 1 and 2 are stdout and stderr
+_EXEC = "/api/v1/namespaces/{namespace}/{resource:pods}/{name}/exec"
 _WISHES = ("hang-up", "restart", "delete", "reschedule", "lose-node")
-_GAP = 1.0  # seconds until a DaemonSet has made another pod
+_GAP = 2.0  # seconds until a DaemonSet has made another pod
 _VERSION = {"major": "1", "minor": "33", "gitVersion": "v1.33.0-standin", "platform": "linux/amd64"}
 _RESOURCES = {
     "v1": (
@@ -58,7 +61,7 @@ class _Pod:
         self.pod = pod
         self.root = root
         self.agent = agent
-        self.connections: set[web.WebSocketResponse] = set()
+        self.connections: set[Channels] = set()
 
     def wishes(self) -> Iterator[str]:
         """What the pod's own `run/` asks for, each once."""
@@ -70,10 +73,8 @@ class _Pod:
 
     def hang_up(self) -> None:
         """Lose all connections, as when a machine in between is switched off."""
-        for connection in list(self.connections):
-            transport = connection._req.transport if connection._req else None  # noqa: SLF001  # has no public name
-            if transport is not None:
-                transport.abort()
+        for channels in list(self.connections):
+            channels.abort()
 
 
 class _Cluster:
@@ -155,12 +156,10 @@ class _Server:
             "/api/v1/namespaces/{namespace}/{resource:pods}/{name}": self._get,
             "/apis/apps/v1/namespaces/{namespace}/{resource:daemonsets}": self._list,
             "/apis/apps/v1/namespaces/{namespace}/{resource:daemonsets}/{name}": self._get,
-            "/api/v1/namespaces/{namespace}/{resource:pods}/{name}/exec": self._exec,
+            _EXEC: self._exec,
         }.items():
             app.router.add_get("/{cluster}" + path, handler)
-        app.router.add_post(
-            "/{cluster}/api/v1/namespaces/{namespace}/{resource:pods}/{name}/exec", self._no_spdy
-        )
+        app.router.add_post("/{cluster}" + _EXEC, self._exec)
         return app
 
     @web.middleware
@@ -175,18 +174,26 @@ class _Server:
             await asyncio.sleep(cluster.trait.slow)
         verb, resource = _asked(request)
         self._note(cluster.name, verb, resource, request)
-        code = cluster.trait.refuse.get("*") or cluster.trait.refuse.get(f"{verb} {resource}")
         if request.headers.get("Authorization") != f"Bearer {self._token}":
-            code = 401
-        if code:
-            return _json(kinds.refusal(code, verb, resource), code)
+            return _json(kinds.refusal(401, verb, resource), 401)
+        verbs = ("get", verb) if resource == "pods/exec" and request.method == "GET" else (verb,)
+        for asked in verbs:
+            code = cluster.trait.refuse.get("*") or cluster.trait.refuse.get(f"{asked} {resource}")
+            if code:
+                return _json(kinds.refusal(code, asked, resource), code)
         try:
             return await handler(request)
         except web.HTTPNotFound:
             return _json(kinds.failure(404, "the server could not find the requested resource"), 404)
 
     def _note(self, cluster: str, verb: str, resource: str, request: web.Request) -> None:
-        asked = {"cluster": cluster, "verb": verb, "resource": resource, "path": request.path_qs}
+        asked = {
+            "cluster": cluster,
+            "verb": verb,
+            "resource": resource,
+            "path": request.path_qs,
+            "upgrade": request.headers.get("Upgrade", ""),
+        }
         with (self._directory / "requests.log").open("a", encoding="utf-8") as log:
             log.write(json.dumps(asked) + "\n")
 
@@ -283,11 +290,6 @@ class _Server:
         finally:
             cluster.watchers.discard(queue)
 
-    async def _no_spdy(self, request: web.Request) -> web.Response:
-        """The way that kubectl tries when WebSocket was refused, whatever the reason was."""
-        told = kinds.failure(400, "the stand-in speaks no SPDY: kubectl 1.30 or newer is needed")
-        return self._not_entered(request) or _json(told, 400)
-
     def _not_entered(self, request: web.Request) -> web.Response | None:
         """Why a pod cannot be entered, as the API tells it; None where it can."""
         name = request.match_info["name"]
@@ -307,43 +309,39 @@ class _Server:
         refused = self._not_entered(request)
         if refused is not None:
             return refused
-        item = self._cluster(request).pods[request.match_info["name"]]
-        socket = web.WebSocketResponse(protocols=(_PROTOCOL,), max_msg_size=0)
-        await socket.prepare(request)
-        item.connections.add(socket)
+        cluster = self._cluster(request)
+        item = cluster.pods[request.match_info["name"]]
+        channels: Channels = await (Spdy if spdy.is_asked(request) else WebSocket).accept(request)
+        item.connections.add(channels)
         try:
-            await self._serve(socket, item.root, request.query.getall("command"))
+            if cluster.trait.drops:
+                channels.abort()
+            elif await channels.opened():
+                await self._serve(channels, item.root, request.query.getall("command"))
+            await channels.close()
         finally:
-            item.connections.discard(socket)
-        return socket
+            item.connections.discard(channels)
+        return channels.response
 
-    async def _serve(self, socket: web.WebSocketResponse, root: Path, command: list[str]) -> None:
-        async def send(channel: int, data: bytes) -> None:
-            with suppress(ConnectionError):
-                await socket.send_bytes(bytes([channel]) + data)
-
+    async def _serve(self, channels: Channels, root: Path, command: list[str]) -> None:
         try:
             shell = await PodShell.start(root, command)
         except OSError as error:
-            told = kinds.failure(
-                500, f'OCI runtime exec failed: exec: "{command[0]}": {error.strerror}: unknown'
-            )
-            await send(_ERROR, json.dumps(told).encode())
-            await socket.close()
+            told = kinds.failure(500, _not_started(command[0], error))
+            await channels.send(STATUS, json.dumps(told).encode())
             return
         self._shells.add(shell)
-        typing = asyncio.create_task(_type(socket, shell))
-        running = asyncio.create_task(shell.run(send))
+        typing = asyncio.create_task(_type(channels, shell))
+        running = asyncio.create_task(shell.run(channels.send))
         try:
             await asyncio.wait({typing, running}, return_when=asyncio.FIRST_COMPLETED)
             if running.done():
-                await send(_ERROR, json.dumps(_ended(running.result())).encode())
+                await channels.send(STATUS, json.dumps(_ended(running.result())).encode())
         finally:
             typing.cancel()
             running.cancel()
             await shell.kill()
             self._shells.discard(shell)
-        await socket.close()
 
     async def close(self) -> None:
         """End what still runs in the pods."""
@@ -351,16 +349,19 @@ class _Server:
             await shell.kill()
 
 
-async def _type(socket: web.WebSocketResponse, shell: PodShell) -> None:
-    """Pass on what the client sends, until it goes. That it closes its input is not that it goes."""
-    async for message in socket:
-        if message.type is not WSMsgType.BINARY or not message.data:
-            continue
-        channel, data = message.data[0], message.data[1:]
-        if channel == _STDIN:
-            await shell.type(data)
-        elif channel == _CLOSE and data == bytes([_STDIN]):
-            await shell.end_of_input()
+async def _type(channels: Channels, shell: PodShell) -> None:
+    """Pass on what the client types, until it goes. That it closes its input is not that it goes."""
+    async for data in channels.typed():
+        await (shell.type(data) if data else shell.end_of_input())
+
+
+def _not_started(program: str, error: OSError) -> str:
+    """In containerd's words."""
+    return (
+        "Internal error occurred: error executing command in container: failed to exec in container: failed to start "
+        f'exec: OCI runtime exec failed: exec failed: unable to start container process: exec: "{program}": '
+        f"{str(error.strerror).lower()}: unknown"
+    )
 
 
 def _ended(status: int) -> dict[str, Any]:

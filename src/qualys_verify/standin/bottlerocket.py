@@ -15,7 +15,9 @@ from qualys_verify.standin.install import StandinHost
 from qualys_verify.standin.pods import CONTAINER, DAEMONSET, LABELS, NAMESPACE, StandinCluster
 from qualys_verify.targets import DemoSpec, Target, TargetError
 
-NO_KUBECTL = "this demo shows clusters to your own kubectl, and there is none: install kubectl 1.30 or newer, or try demo://healthy"
+NO_KUBECTL = (
+    "this demo shows clusters to your own kubectl, and there is none: install kubectl, or try demo://healthy"
+)
 _HOSTS = 3
 _LETTERS = "7h2kq"  # as Kubernetes ends a pod's name
 _AT_ONCE = 8

@@ -31,8 +31,9 @@ class Trait:
     """What is odd about a stand-in cluster; nothing, unless it is said.
 
     `pod`, `node` and `daemonset` are laid over the usual objects (None takes a key away). `lacking` False: the
-    node has its pod. `refuse` maps `verb resource` (or `*`) to a status: 401, 403, 429, 500. `slow` is how many
-    seconds each answer takes, `page` the most objects in one answer.
+    node has its pod. `refuse` maps `verb resource` (or `*`) to a status: 401, 403, 429, 500; `get pods/exec` is WebSocket
+    alone. `slow` is how many seconds each answer takes, `page` the most objects in one answer. `drops`: a connection
+    into a pod is lost as soon as it is accepted.
     """
 
     pod: Changes = field(default_factory=dict)
@@ -42,6 +43,7 @@ class Trait:
     refuse: Mapping[str, int] = field(default_factory=dict)
     slow: float = 0
     page: int = 0
+    drops: bool = False
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from qualys_verify.standin.channels import STDERR, STDOUT
 from qualys_verify.standin.install import StandinHost
 from qualys_verify.standin.shims import DIRECTORY, install_shims
 
 Sink = Callable[[int, bytes], Awaitable[None]]
-STDOUT, STDERR = 1, 2
 _OURS = re.compile(rb"(?<![\w./-])(?=/(?:usr/local|etc|etc/opt|var/log|var/opt|opt)/qualys\b)")
 _BLOCK = 65536
 # What no pod of the agent's has; that it was asked for is noted, because nothing should ask.

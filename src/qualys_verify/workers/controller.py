@@ -16,13 +16,14 @@ from xdist.dsession import Interrupted as XdistInterrupted
 from xdist.remote import Producer
 from xdist.workermanage import WorkerController, parse_tx_spec_config
 
-from qualys_verify.evidence.events import AnyEvent, Identified
-from qualys_verify.fleet import Progress
-from qualys_verify.host import Claims
+from qualys_verify.evidence.events import AnyEvent, Command, Identified, Reading
+from qualys_verify.fleet import Progress, Visit
+from qualys_verify.host import Claims, Record
 from qualys_verify.progress import Ticker
 from qualys_verify.recorder import Recorder
 from qualys_verify.run import Run
 from qualys_verify.settings import given_options
+from qualys_verify.transport import Reply
 from qualys_verify.verdict import Finding
 from qualys_verify.workers import wire
 from qualys_verify.workers.share import ByHost, shares
@@ -41,7 +42,7 @@ class _Member:
     place: str
     channel: wire.Channel
     hosts: tuple[str, ...] = ()
-    at: Progress = field(default_factory=lambda: Progress(0, 0, {}))
+    at: Progress = field(default_factory=lambda: Progress(0, 0, ()))
     lost: str = ""
     _sending: Lock = field(default_factory=Lock)
 
@@ -58,6 +59,7 @@ class _Evidence:
     recorder: Recorder
     findings: dict[str, Finding]
     told: dict[str, Mapping[str, str]]
+    records: dict[tuple[str, str], Record] | None
     broken: str = ""
 
     def record(self, event: AnyEvent, place: str) -> None:
@@ -65,6 +67,8 @@ class _Evidence:
         if isinstance(event, Identified):
             event = structs.replace(event, facts=event.facts | ({_FROM: place} if place else {}))
             self.told[event.host] = event.facts
+        if self.records is not None and isinstance(event, Command | Reading):
+            _remember(self.records.setdefault((event.host, event.observation), Record()), event)
         self._keep(partial(self.recorder.write, event))
 
     def judge(self, finding: Finding) -> None:
@@ -189,13 +193,14 @@ class Controller:
         expected = dict.fromkeys(finding.target for finding in self._plan)
         named = [node for node in self._members if node in nodes]  # not as they came
         found = dict(zip(named, shares(tuple(expected), len(named)), strict=True))
+        records = self._run.records if self._config.pluginmanager.hasplugin("qualys-verify-page") else None
         if self._plan:
-            self._evidence = _Evidence(self._open(self._plan), self._findings, self._run.told)
+            self._evidence = _Evidence(self._open(self._plan), self._findings, self._run.told, records)
         targets = {target.id: target for target in self._run.targets}
         self._run.start_demo([targets[name] for name in expected])
         for node, share in found.items():
             member = self._members[node]
-            member.hosts, member.at = share, Progress(0, len(share), {})
+            member.hosts, member.at = share, Progress(0, len(share), ())
             member.tell(wire.Begin(tuple(self._run.place_of(targets[name]) for name in share)))
         return found, {finding.nodeid: finding.target for finding in self._plan}
 
@@ -207,8 +212,10 @@ class Controller:
                 self._plan = expected
             case wire.Claim(number, machine, target):
                 member.tell(wire.Claimed(number, self._claims.claim(machine, target)))
-            case wire.Looking(done, hosts, waiting):
-                member.at = Progress(done, hosts, waiting)
+            case wire.Looking(done, hosts, visits):
+                now = time.monotonic()
+                under_way = (Visit(item.target, now - item.age, item.observation) for item in visits)
+                member.at = Progress(done, hosts, tuple(under_way))
             case wire.CutShort() if message.reason != _NOT_BEGUN:
                 self._cut = self._cut or message
                 if not message.by_deadline:  # the others have the same one
@@ -228,7 +235,7 @@ class Controller:
     def pytest_testnodedown(self, node: WorkerController, error: object) -> None:
         """A worker has ended; with an error, it is lost. Before all have begun, that is the end for all."""
         member = self._members[node]
-        member.at = Progress(member.at.hosts, member.at.hosts, {})
+        member.at = Progress(member.at.hosts, member.at.hosts, ())
         said = getattr(node, "workeroutput", {}).get(wire.USAGE, "")
         if said or error:
             why = " ".join(said.split()) or str(error).strip().splitlines()[-1]
@@ -321,10 +328,20 @@ class Controller:
                     ticker.show(progress)
 
 
+def _remember(record: Record, event: Command | Reading) -> None:
+    """For pytest-html's page, which shows transcripts before the journal is read again."""
+    if isinstance(event, Reading):
+        record.readings.append(f"{event.at:%Y-%m-%dT%H:%M:%SZ}  {event.text}")
+    else:
+        reply = Reply(event.command, event.status, event.stdout, event.stderr, event.at, event.took)
+        record.replies.append(reply)
+
+
 def _sum(members: Sequence[_Member]) -> Progress:
-    waiting = {host: name for member in members for host, name in member.at.waiting.items()}
     return Progress(
-        sum(member.at.done for member in members), sum(member.at.hosts for member in members), waiting
+        sum(member.at.done for member in members),
+        sum(member.at.hosts for member in members),
+        [visit for member in members for visit in member.at.visits],
     )
 
 

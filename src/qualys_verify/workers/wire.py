@@ -73,12 +73,20 @@ class Judged(Message, frozen=True):
     finding: Finding
 
 
+class Visited(msgspec.Struct, frozen=True):
+    """A host that is being looked at: since how many seconds, and which observation is being made."""
+
+    target: str
+    age: float
+    observation: str
+
+
 class Looking(Message, frozen=True):
     """From a worker: how far it is; see `fleet.Progress`."""
 
     done: int
     hosts: int
-    waiting: dict[str, str]
+    visits: tuple[Visited, ...]
 
 
 class CutShort(Message, frozen=True):

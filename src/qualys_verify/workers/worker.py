@@ -106,8 +106,12 @@ class WorkerRun(Run):
     def __init__(self, settings: Settings, handed: wire.Handed) -> None:
         """Finds nothing out itself."""
         at_once = max(1, settings.at_once // handed.workers)
+        triggers = settings.pace.at_once and max(1, settings.pace.at_once // handed.workers)
+        pace = replace(settings.pace, at_once=triggers)
         super().__init__(
-            replace(settings, at_once=at_once, shard=None, deadline=None), Selection(()), Path("nowhere")
+            replace(settings, at_once=at_once, pace=pace, shard=None, deadline=None),
+            Selection(()),
+            Path("nowhere"),
         )
         self.id, self.started, self.targets, self.demo = (
             handed.run,
@@ -193,4 +197,8 @@ class Worker:
         self._link.go_on()
         if time.monotonic() >= self._told + _EVERY:
             self._told = time.monotonic()
-            self._link.send(wire.Looking(progress.done, progress.hosts, dict(progress.waiting)))
+            visits = tuple(
+                wire.Visited(visit.target_id, self._told - visit.since, visit.observation)
+                for visit in progress.visits
+            )
+            self._link.send(wire.Looking(progress.done, progress.hosts, visits))
