@@ -26,7 +26,7 @@ TARGET = Target(
     facts=(("node", "n"),),
     absent="no agent",
 )
-FINDING = Finding("f.py::t[x]", "x", "1", "title", "do", Verdict.COMPLIANT, "seen", "", "log", 1.5, ("unit",))
+FINDING = Finding("f.py::t[x]", "x", "1", "title", "do", Verdict.COMPLIANT, "seen", "", 1.5, ("unit",))
 
 
 def test_what_is_handed_arrives_as_it_was():
