@@ -154,7 +154,7 @@ class Page:
         """Every reading and every command that a finding rests on."""
         parts = []
         for name in finding.rests_on:
-            record = self._run.fleet.sighting(self._targets[finding.target], name).record
+            record = self._run.record_of(self._targets[finding.target], name)
             parts += [f"reading {reading}" for reading in record.readings]
             parts += map(str, record.replies)
         # Indented, because pytest-html paints lines that begin with an E.
