@@ -1,5 +1,6 @@
 """pytest's hooks, handing on to the rooms that do the work."""
 
+import gc
 import signal
 import sys
 import threading
@@ -305,6 +306,7 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     try:
         with Ticker(session.config) as ticker:
             run.observe(_plans(session.items), ticker.show, recorder.scribe)
+        gc.freeze()  # items and sightings stay until the end: a fleet's need not be looked through for garbage again and again
     except (KeyboardInterrupt, DeadlineOver) as reason:
         session.config.stash[INTERRUPTED] = str(reason) or "stopped by the user or a signal"
         yield
@@ -508,3 +510,4 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if run is not None and not is_worker(config):
         with suppress(OSError):
             run.folder.rmdir()
+        gc.freeze()  # the process ends: pytest's own end, which collects garbage five times over, has nothing to look through
