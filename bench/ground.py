@@ -14,12 +14,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from bench.processes import adopt, descendants
+from bench.processes import adopt, bury_orphans, descendants
 from qualys_verify.standin import serving
 from qualys_verify.standin.brokendoors import broken_doors
 from qualys_verify.standin.daemon import Daemon
 
 _TICK = 1.0  # seconds; a thousand agents that look more often would be what is measured
+_BURY = 0.2  # seconds
 _PRIVILEGE_SEPARATION = Path(
     "/run/sshd"
 )  # where the server of a distribution has it; it wants it to be there
@@ -60,7 +61,9 @@ async def _serve(directory: Path, ended: asyncio.Event) -> None:
             for agent in agents:
                 agent.start(time.time())
             print("ready", flush=True)  # noqa: T201  # the line that `Hosts.start` waits for
+            burying = asyncio.create_task(_keep_burying(server.pid))
             await _keep_ticking(agents, ended)
+            burying.cancel()
     finally:
         await _end(server)
 
@@ -83,6 +86,12 @@ async def _keep_ticking(agents: Sequence[Daemon], ended: asyncio.Event) -> None:
             agent.tick(time.time())
         with suppress(TimeoutError):
             await asyncio.wait_for(ended.wait(), _TICK)
+
+
+async def _keep_burying(own: int) -> None:
+    while True:
+        bury_orphans(own)
+        await asyncio.sleep(_BURY)
 
 
 async def _end(server: asyncio.subprocess.Process) -> None:

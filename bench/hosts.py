@@ -185,7 +185,9 @@ class Hosts:
 
     def cpu(self) -> float:
         """Seconds of CPU that the server, its sessions and their commands have taken, as far as they have ended."""
-        return cpu_so_far(int((self.root / "sshd.pid").read_text(encoding="ascii")))
+        server = cpu_so_far(int((self.root / "sshd.pid").read_text(encoding="ascii")))
+        _, orphans = cpu_so_far(self._server.pid)  # what a session left running when it ended
+        return sum(server) + orphans
 
     def requests(self, member: Member) -> tuple[str, ...]:
         """The types of the requests that its agent has taken, in order."""

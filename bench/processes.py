@@ -32,11 +32,24 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def cpu_so_far(pid: int) -> float:
-    """Seconds of CPU, user and system, of a process and of all below it that have ended. Raises OSError."""
+def cpu_so_far(pid: int) -> tuple[float, float]:
+    """Seconds of CPU, user and system, of a process itself, and of all below it that have ended. Raises OSError."""
     stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    ticks = stat.rpartition(")")[2].split()[11:15]
-    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+    user, system, user_below, system_below = map(int, stat.rpartition(")")[2].split()[11:15])
+    tick = os.sysconf("SC_CLK_TCK")
+    return (user + system) / tick, (user_below + system_below) / tick
+
+
+def bury_orphans(own: int) -> None:
+    """Take note of adopted processes that have ended, so that their CPU counts; `own` is a child that is waited for elsewhere."""
+    while True:
+        try:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if ended is None or ended.si_pid == own:
+            return
+        os.waitpid(ended.si_pid, 0)
 
 
 def resident(pid: int) -> int:

@@ -71,6 +71,8 @@ def measure_sides(name: str, plan: Sequence[Turn], say: Say) -> Part:
     samples: list[Sample] = []
     commands: dict[str, str] = {}
     with _up(max(turn.hosts for turn in plan), say) as hosts:
+        for side in usable.values():  # byte code and disk caches are warm for whoever comes first, too
+            _measure_side(side, hosts, 1, 0)
         for turn in plan:
             for number in range(turn.rounds):
                 for side in (usable[name] for name in turn.sides if name in usable):
@@ -140,7 +142,7 @@ def _run(argv: list[str], limit: float, folder: Path, hosts: Hosts) -> _Ran:
         measuring = subprocess.Popen(
             [sys.executable, "-m", "bench.measure", str(target), str(limit), "--", *argv],
             cwd=CHECKOUT,
-            env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
+            env=_environment(),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -155,6 +157,13 @@ def _run(argv: list[str], limit: float, folder: Path, hosts: Hosts) -> _Ran:
         raise MeasuringError(f"`{argv[0]} …` could not be measured: {_last_words(folder)}")
     time.sleep(_PAUSE)
     return _Ran(Cost(**json.loads(target.read_text(encoding="utf-8"))), hosts.cpu() - before)
+
+
+def _environment() -> dict[str, str]:
+    """As a user has it: with byte code that is kept, and without what a pytest around this one has set."""
+    own = ("PYTHON", "PYTEST", "_PYTEST", "ANSIBLE", "GIT_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
+    return {**kept, "PYTHONPATH": str(CHECKOUT)}
 
 
 def _sample(side: str, hosts: Hosts, members: Sequence[Member], ran: _Ran, number: int) -> Sample:

@@ -149,7 +149,9 @@ def _start(argv: Sequence[str], folder: Path) -> subprocess.Popen[str]:
 def _environment() -> dict[str, str]:
     """Nothing that a pytest around this one has set."""
     return {
-        key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", "_PYTEST", "COV_"))
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("PYTHON", "PYTEST", "_PYTEST", "COV_"))
     }
 
 

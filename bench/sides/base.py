@@ -11,6 +11,9 @@ from pathlib import Path
 from bench.checks import Verdicts
 from bench.hosts import Hosts, Member
 
+# What only the suite's own tests need, and what a user's environment does not have: it is loaded for nothing.
+WITHOUT = ("-p", "no:hypothesispytest")
+
 
 class Side(ABC):
     """One way to check a fleet. `name` stands in results, `title` in tables.

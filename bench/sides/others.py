@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.checks import CHECKS, Verdicts
 from bench.hosts import Hosts, Member
-from bench.sides.base import Side, packages, program_path, says
+from bench.sides.base import WITHOUT, Side, packages, program_path, says
 
 _FILES = Path(__file__).resolve().parents[1] / "files"
 
@@ -50,6 +50,7 @@ class Testinfra(Side):
                 "no:cacheprovider",
                 f"--rootdir={folder}",
             ),
+            *WITHOUT,
             *(["-n", str(self.workers)] if self.workers else []),
             *(f"--ssh-config={config}", f"--junitxml={folder}/junit.xml"),
             f"--hosts={','.join(f'ssh://{member.address}' for member in members)}",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.checks import CHECKS, Verdicts
 from bench.hosts import AGENT_CONFIG, AGENT_HOME, Hosts, Member
-from bench.sides.base import Side, packages, says
+from bench.sides.base import WITHOUT, Side, packages, says
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 _NAMES = {check.test: check.name for check in CHECKS}
@@ -71,6 +71,7 @@ def runbook(hosts: Hosts, folder: Path) -> list[str]:
         *(sys.executable, "-m", "pytest", f"--hosts=@{hosts.inventory}", f"--ssh-config={hosts.ssh_config}"),
         *(f"--agent-home={AGENT_HOME}", f"--agent-config={AGENT_CONFIG}"),
         *(
+            *WITHOUT,
             f"--report-dir={folder}/reports",
             "-o",
             f"cache_dir={folder}/cache",

@@ -16,13 +16,14 @@ from qualys_verify.evidence import journal as journal_file
 from qualys_verify.evidence.bundle import FORMATS, Seal
 from qualys_verify.evidence.compare import compare
 from qualys_verify.evidence.journal import write_journal
-from qualys_verify.evidence.merge import Prefer, merge
+from qualys_verify.evidence.merge import Prefer, merge, missing_shards
 from qualys_verify.evidence.plain import one_line
 from qualys_verify.evidence.result import Result
 from qualys_verify.evidence.run_json import read_result, schema
 from qualys_verify.evidence.signature import try_key
 from qualys_verify.evidence.terminal import for_encoding
 from qualys_verify.evidence.verify import Trust, check, counted
+from qualys_verify.verdict import INCONCLUSIVE_STATUS
 
 # Its parsers are of the caller's own class.
 Commands: TypeAlias = "argparse._SubParsersAction[Any]"  # noqa: SLF001  # has no public name
@@ -65,9 +66,14 @@ def _add_verify(commands: Commands) -> None:
 
 def _add_merge(commands: Commands) -> None:
     merged = commands.add_parser(
-        "merge", help="make one evidence of several runs: shards, or jobs of a pipeline"
+        "merge",
+        help="make one evidence of several runs: shards, or jobs of a pipeline",
+        description="Ends 0 when it is made, 4 when it cannot be, and 6 when it is made and a shard is missing (pytest --shard): its "
+        "hosts are inconclusive.",
     )
-    merged.add_argument("bundles", type=Path, nargs="+", metavar="BUNDLE", help="the runs' folders")
+    merged.add_argument(
+        "bundles", type=Path, nargs="+", metavar="BUNDLE", help="the runs' folders, or a folder of them"
+    )
     merged.add_argument("--to", type=Path, required=True, metavar="DIR", help="the folder to be made")
     merged.add_argument(
         "--prefer",
@@ -185,9 +191,12 @@ def run_merge(parsed: argparse.Namespace) -> int:
     folder: Path = parsed.to
     if folder.exists():
         raise ValueError(f"{folder} is there already: name a folder to be made")
-    for source in parsed.bundles:
+    sources = [source for named in parsed.bundles for source in _bundles_in(named)]
+    for source in sources:
         _refuse_what_does_not_hold(source)
-    events = merge([bundle.read_chain(source) for source in parsed.bundles], parsed.prefer)
+    chains = [bundle.read_chain(source) for source in sources]
+    missing = missing_shards(chains)
+    events = merge(chains, parsed.prefer)
     if parsed.sign_key:
         try_key(parsed.sign_key)
     folder.mkdir(mode=0o700, parents=True)
@@ -198,7 +207,17 @@ def run_merge(parsed: argparse.Namespace) -> int:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     _say(f"{_told(result)}: {folder}")
-    return 0
+    for shard in missing:
+        _say(f"? {shard.sentence}")
+    return INCONCLUSIVE_STATUS if missing else 0
+
+
+def _bundles_in(folder: Path) -> list[Path]:
+    """A run's folder, or the runs in a folder that is none."""
+    if (folder / journal_file.NAME).is_file() or not folder.is_dir():
+        return [folder]
+    inside = sorted(path.parent for path in folder.glob(f"*/{journal_file.NAME}"))
+    return [path for path in inside if not path.is_symlink()] or [folder]
 
 
 def _refuse_what_does_not_hold(folder: Path) -> None:

@@ -157,7 +157,7 @@ class Forgetful:
         """Nothing is learned."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Record:
     """What was written down while one observation of one host was made. `attempt` is the number of the look in a poll."""
 

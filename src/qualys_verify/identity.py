@@ -8,26 +8,26 @@ from hashlib import sha256
 
 from qualys_verify.agent.clock import HostClock, parse_clock
 
-CLOCK = "date '+%s %z'; date -d \"@$(($(date +%s) - 86400))\" '+%s %z' 2>/dev/null || true"
+CLOCK = "date '+%s %z'; date -d \"@$(($(date +%s) - 86400))\" '+%s %z' 2>/dev/null"
 PACKAGE = "qualys-cloud-agent"
 # The name of the fact that a host waits for a reboot.
 REBOOT = "reboot required"
 
-# Asked in one round trip. Only `uid`, `clock` and `uptime` must be answered: without them nothing can be judged.
+# Asked in one round trip; their exit statuses say nothing, and a list such as `… || true` would be another process. Only `uid`, `clock` and `uptime` must be answered: without them nothing can be judged.
 PROBES: Mapping[str, str] = {
     "uid": "id -u",
-    "user": "id -un 2>/dev/null || true",
+    "user": "id -un 2>/dev/null",
     "hostname": "hostname 2>/dev/null || uname -n",
     "fqdn": "timeout 5 hostname -f 2>/dev/null || true",
-    "system": "cat /etc/os-release 2>/dev/null || true",
+    "system": "cat /etc/os-release 2>/dev/null",
     "kernel": "uname -r",
     "clock": CLOCK,
     "uptime": "cat /proc/uptime",
-    "machine_id": "cat /etc/machine-id 2>/dev/null || true",
-    "boot_id": "cat /proc/sys/kernel/random/boot_id 2>/dev/null || true",
+    "machine_id": "cat /etc/machine-id 2>/dev/null",
+    "boot_id": "cat /proc/sys/kernel/random/boot_id 2>/dev/null",
     "package": f"dpkg-query -W -f='${{Version}}\\n' {PACKAGE} 2>/dev/null || rpm -q --qf '%{{VERSION}}-%{{RELEASE}}\\n' {PACKAGE} 2>/dev/null || true",
-    "kernels": "ls -1d /boot/vmlinuz-* /lib/modules/*/vmlinuz 2>/dev/null || true",
-    "reboot": "ls -d /run/reboot-required 2>/dev/null || true",
+    "kernels": "ls -1d /boot/vmlinuz-* /lib/modules/*/vmlinuz 2>/dev/null",
+    "reboot": "ls -d /run/reboot-required 2>/dev/null",
     "timeout": "timeout -k 1 5 true 2>/dev/null && echo yes || true",
 }
 

@@ -1,9 +1,10 @@
 """pytest's hooks, handing on to the rooms that do the work."""
 
+import gc
 import signal
 import sys
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
@@ -26,21 +27,30 @@ from qualys_verify.findings import annotate, finding_of, missed, redact, target_
 from qualys_verify.names import without_pod
 from qualys_verify.observation import FLEET, Observation, Sightings, is_trigger, plan
 from qualys_verify.progress import Ticker
+from qualys_verify.provenance import runbook_digest
 from qualys_verify.recorder import Opening, Recorder, Sealed, redacted
 from qualys_verify.run import DeadlineOver, Run, reports_of
+from qualys_verify.scribe import JournalScribe
 from qualys_verify.settings import (
+    Settings,
     add_options,
     given_options,
     host_specs,
+    limit_workers,
     read_settings,
     refuse_foreign_options,
+    wants_workers,
 )
 from qualys_verify.targets import EXAMPLE, Target, select
 from qualys_verify.verdict import Finding, Verdict, exit_status
 from qualys_verify.waivers import covering
+from qualys_verify.workers import wire
+from qualys_verify.workers.worker import Link, Worker, WorkerRun, is_worker
 
 RUN = pytest.StashKey[Run]()
 RECORDER = pytest.StashKey[Recorder]()
+SCRIBE = pytest.StashKey[JournalScribe]()  # who writes down each verdict: the recorder's, or a worker's
+EXPECTED = pytest.StashKey[list[Finding]]()  # the ledger, where workers have the tests
 SEALED = pytest.StashKey[Sealed]()
 INTERRUPTED = pytest.StashKey[str]()  # why the run ended early
 UNSEALED = pytest.StashKey[str]()  # why the evidence is not whole
@@ -63,12 +73,21 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     try:
         settings = read_settings(config)
+        if is_worker(config):
+            _begin_worker(config, settings)
+            return
         specs = host_specs(config)
         if not specs:
             return
         refuse_foreign_options(config)
         _end_in_order(config)
         run = Run(settings, select(specs), settings.report_dir or reports_of(config.rootpath))
+        if not run.targets:
+            run.stop_demo()
+            pytest.exit(_no_host_in_shard(run), returncode=int(pytest.ExitCode.NO_TESTS_COLLECTED))
+        has_workers = wants_workers(config) and _will_look(config)
+        if has_workers:
+            _limit_workers(config, run)
         if _will_look(config):
             _check_evidence(run)
             name_page(config, run)
@@ -81,6 +100,69 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Sealing(), "qualys-verify-sealing")
     _collect_the_runbook(config)
     _leave_the_end_to_the_summary(config)
+    if has_workers:
+        _share_out(config, run)
+    elif hasattr(config.option, "dist"):
+        config.option.dist = "no"  # xdist would start workers to look at nothing
+
+
+def _begin_worker(config: pytest.Config, settings: Settings) -> None:
+    """A worker of xdist's is given its hosts, and leaves the evidence to the controller. Without hosts it is any worker.
+
+    Raises ValueError when it would look or judge otherwise than the controller's run is to.
+    """
+    given = config.workerinput  # type: ignore[attr-defined]  # xdist's, in workers only
+    if wire.HANDED not in given:
+        return
+    handed = wire.read_handed(given[wire.HANDED])
+    refuse_foreign_options(config)
+    if handed.suite != _suite_of(config):
+        raise ValueError(
+            f"its suite is {_suite_of(config)}, and the controller's {handed.suite}: install the same there"
+        )
+    if handed.options != given_options(config):
+        names = {name for name, _ in handed.options.items() ^ given_options(config).items()}
+        raise ValueError(
+            f"it has another --{min(names)} than the controller: say it on the command line, which workers get"
+        )
+    _end_in_order(config)
+    run, link = WorkerRun(settings, handed), Link(given[wire.CHANNEL])
+    run.fleet.claims = link
+    worker = Worker(run, link, handed, _plans)
+    config.stash[RUN], config.stash[FLEET], config.stash[FINDINGS] = run, run.fleet, {}
+    config.stash[SCRIBE] = worker.scribe
+    config.pluginmanager.register(worker, "qualys-verify-worker")
+    _collect_the_runbook(config)
+    _leave_the_end_to_the_summary(config)
+
+
+def _limit_workers(config: pytest.Config, run: Run) -> None:
+    """No more workers than hosts, and none where they could not reach the hosts. Raises ValueError."""
+    from qualys_verify.workers.controller import refuse_what_is_not_elsewhere  # noqa: PLC0415  # xdist is an extra
+
+    limit_workers(config, len(run.targets))
+    refuse_what_is_not_elsewhere(config, run)
+
+
+def _share_out(config: pytest.Config, run: Run) -> None:
+    """Have xdist's workers (`-n`, `--tx`) share the hosts as our controller says."""
+    from qualys_verify.workers.controller import Controller  # noqa: PLC0415  # xdist is an extra
+
+    def begin(expected: Sequence[Finding]) -> Recorder:
+        config.stash[EXPECTED] = list(expected)
+        return _begin(config, run, expected)
+
+    controller = Controller(config, run, _suite_of(config), config.stash[FINDINGS], begin)
+    config.pluginmanager.register(controller, "qualys-verify-workers")
+
+
+def _suite_of(config: pytest.Config) -> str:
+    """Which suite this is: by two that are the same the same tests judge."""
+    return f"{version('qualys-verify')} with the runbook {runbook_digest(runbook_of(config))[:16]}"
+
+
+def _no_host_in_shard(run: Run) -> str:
+    return f"--shard={run.settings.shard} has no host: there are {run.inventory.hosts}, which the shards before it look at"
 
 
 def _end_in_order(config: pytest.Config) -> None:
@@ -115,7 +197,7 @@ def pytest_report_header(
     """Other plugins print the environment of a pipeline with `-v`, and what is secret in it."""
     headers = yield
     run = config.stash.get(RUN, None)
-    if run is None:
+    if run is None or is_worker(config):
         return headers
     clean = run.redactor.clean
     if not _will_look(config):  # otherwise the summary says it
@@ -213,14 +295,18 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     as interrupted.
     """
     run = session.config.stash.get(RUN, None)
+    if isinstance(run, WorkerRun):  # it has a loop of its own
+        return (yield)
     broken = session.testsfailed and not session.config.option.continue_on_collection_errors
     if run is None or broken or not session.items or not _will_look(session.config):
         return (yield)
     _leave_out_file_names(session.config)
-    recorder = _begin(session, run)
+    expected = (missed(item) for item in session.items)
+    recorder = _begin(session.config, run, (finding for finding in expected if finding is not None))
     try:
         with Ticker(session.config) as ticker:
             run.observe(_plans(session.items), ticker.show, recorder.scribe)
+        gc.freeze()  # items and sightings stay until the end: a fleet's need not be looked through for garbage again and again
     except (KeyboardInterrupt, DeadlineOver) as reason:
         session.config.stash[INTERRUPTED] = str(reason) or "stopped by the user or a signal"
         yield
@@ -230,9 +316,8 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     return (yield)
 
 
-def _begin(session: pytest.Session, run: Run) -> Recorder:
+def _begin(config: pytest.Config, run: Run, expected: Iterable[Finding]) -> Recorder:
     """The journal, with who runs what and what is expected of which host."""
-    config = session.config
     has_page = config.pluginmanager.hasplugin(
         "qualys-verify-page"
     )  # it shows transcripts before the journal is read
@@ -246,11 +331,11 @@ def _begin(session: pytest.Session, run: Run) -> Recorder:
         version=version("qualys-verify"),
         scan_types=tuple(run.settings.scan_types),
         read_only=run.settings.read_only,
+        shard=run.settings.shard,
         inventory=run.inventory,
     )
-    expected = (missed(item) for item in session.items)
-    recorder.begin(opening, (found for found in expected if found is not None))
-    config.stash[RECORDER] = recorder
+    recorder.begin(opening, expected)
+    config.stash[RECORDER], config.stash[SCRIBE] = recorder, recorder.scribe
     return recorder
 
 
@@ -271,6 +356,25 @@ def _plans(items: list[pytest.Item]) -> dict[Target, tuple[Observation, ...]]:
     return {found: plan(names) for found, names in asked.items()}
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """A worker that finds nothing that it could run says why: xdist would only say that it ended."""
+    try:
+        return (yield)
+    except pytest.UsageError as error:
+        if is_worker(session.config):
+            session.config.workeroutput[wire.USAGE] = str(error)  # type: ignore[attr-defined]  # xdist's
+        raise
+
+
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist's
+def pytest_testnodedown(node: Any) -> None:  # noqa: ANN401  # xdist is an extra
+    """Workers of a run without hosts say so once, not each."""
+    said = getattr(node, "workeroutput", {}).get(wire.USAGE, "")
+    if said == NO_HOSTS:
+        raise pytest.UsageError(said)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
     """Tests that only read what was seen are run without what pytest puts around others."""
@@ -288,8 +392,8 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Turn each outcome into a finding: verdict, what was observed, and the observations it rests on."""
     report = yield
-    run, recorder = item.config.stash.get(RUN, None), item.config.stash.get(RECORDER, None)
-    if run is None or recorder is None:
+    run, scribe = item.config.stash.get(RUN, None), item.config.stash.get(SCRIBE, None)
+    if run is None or scribe is None:
         return report
     finding = finding_of(item, report, call.excinfo)
     about = finding.target if finding else ""
@@ -300,7 +404,7 @@ def pytest_runtest_makereport(
         if waiver is not None:
             finding = waive(report, finding, waiver)
         item.config.stash[FINDINGS][finding.nodeid] = finding
-        recorder.scribe.judged(finding)
+        scribe.judged(finding)
         annotate(report, finding)
     return report
 
@@ -324,6 +428,12 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
 def _settle_status(session: pytest.Session, recorder: Recorder, exitstatus: int) -> None:
     config = session.config
     findings, run = config.stash[FINDINGS], config.stash[RUN]
+    for expected in config.stash.get(EXPECTED, ()):  # what workers found, in the order of the plan
+        if expected.nodeid in findings:
+            findings[expected.nodeid] = findings.pop(expected.nodeid)
+        else:
+            findings[expected.nodeid] = expected
+            recorder.scribe.judged(expected)
     for item in session.items:  # the ledger: what was expected, and the run did not come to
         finding = None if item.nodeid in findings else missed(item)
         if finding is not None:
@@ -334,6 +444,11 @@ def _settle_status(session: pytest.Session, recorder: Recorder, exitstatus: int)
         own = sum(verdict in {Verdict.NON_COMPLIANT, Verdict.INCONCLUSIVE} for verdict in verdicts)
         if session.testsfailed <= own:  # otherwise a test that is not of the runbook failed, too
             session.exitstatus = exit_status(verdicts, int(exitstatus))
+    workers = config.pluginmanager.get_plugin("qualys-verify-workers")
+    if workers is not None:
+        config.stash[INTERRUPTED] = workers.interrupted
+        if workers.broken:
+            raise OSError(0, workers.broken)
     recorder.end(int(session.exitstatus), config.stash.get(INTERRUPTED, ""))
 
 
@@ -358,7 +473,7 @@ class Sealing:
 def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:
     """Hosts by steps, and each problem once."""
     run, findings = config.stash.get(RUN, None), list(config.stash.get(FINDINGS, {}).values())
-    if run is None or config.get_verbosity() < -1 or not _will_look(config):
+    if run is None or is_worker(config) or config.get_verbosity() < -1 or not _will_look(config):
         return
     if not findings:
         terminalreporter.write_line("Nothing was assessed: no sentence of the runbook was selected.")
@@ -392,6 +507,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     for end, handler in config.stash.get(HANDLERS, {}).items():
         signal.signal(end, handler)
     run = config.stash.get(RUN, None)
-    if run is not None:
+    if run is not None and not is_worker(config):
         with suppress(OSError):
             run.folder.rmdir()
+        gc.freeze()  # the process ends: pytest's own end, which collects garbage five times over, has nothing to look through

@@ -80,8 +80,13 @@ def _can_redraw(config: pytest.Config, terminal: TerminalReporter) -> bool:
     """Whether somebody sits at a terminal that moves its cursor, and nothing else writes to it meanwhile."""
     is_dumb = os.environ.get("TERM", "dumb").lower() in {"", "dumb", "unknown"}
     is_pipeline = "CI" in os.environ or "BUILD_NUMBER" in os.environ  # as pytest has it
-    has_live_log = config.getoption("log_cli_level", None) is not None or config.getini("log_cli")
-    return bool(terminal.isatty) and not (is_dumb or is_pipeline or has_live_log)
+    return bool(terminal.isatty) and not (is_dumb or is_pipeline or _has_live_log(config))
+
+
+def _has_live_log(config: pytest.Config) -> bool:
+    if not config.pluginmanager.has_plugin("logging-plugin"):  # its options are unknown then
+        return False
+    return config.getoption("log_cli_level", None) is not None or bool(config.getini("log_cli"))
 
 
 class _Lines:

@@ -69,6 +69,14 @@ def _is_not_concerned(function: Callable[..., object]) -> bool:
     return function.__module__.startswith(_NOT_CONCERNED)
 
 
+def _forget(config: pytest.Config, report: pytest.TestReport) -> None:
+    """Pytest's terminal keeps the reports that say nothing, too, until the end of the run."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    silent = reporter.stats.get("", []) if isinstance(reporter, pytest.TerminalReporter) else []
+    if silent and silent[-1] is report:
+        silent.pop()
+
+
 def run(item: pytest.Function, target: Target) -> None:
     """Run one; its phases, reports and their hooks are those of pytest."""
     sightings, hook = item.config.stash[FLEET], item.ihook
@@ -83,9 +91,9 @@ def run(item: pytest.Function, target: Target) -> None:
     def report(phase: Phase, act: Callable[[], None]) -> bool:
         call = pytest.CallInfo.from_call(act, phase, _ENDS)
         made: pytest.TestReport = hook.pytest_runtest_makereport(item=item, call=call)
-        if made.passed and phase != "call":
-            made.keywords = {}  # pytest keeps every report until the end
         hook.pytest_runtest_logreport(report=made)
+        if made.passed and phase != "call":
+            _forget(item.config, made)
         if not made.passed and not made.skipped:  # what is skipped or waived interests no debugger
             hook.pytest_exception_interact(node=item, call=call, report=made)
         return call.excinfo is None

@@ -9,12 +9,22 @@ from qualys_verify import provenance
 from qualys_verify.evidence import bundle, comparison_text
 from qualys_verify.evidence import journal as journal_file
 from qualys_verify.evidence.compare import Comparison, compare
-from qualys_verify.evidence.events import FORMAT, Check, Ended, Expected, Inventory, Planned, Started
+from qualys_verify.evidence.events import (
+    FORMAT,
+    AnyEvent,
+    Check,
+    Ended,
+    Expected,
+    Inventory,
+    Planned,
+    Started,
+)
 from qualys_verify.evidence.journal import Journal
 from qualys_verify.evidence.redaction import Redactor
 from qualys_verify.evidence.result import Result, result_of
 from qualys_verify.scribe import JournalScribe
 from qualys_verify.settings import EvidenceSettings
+from qualys_verify.shard import Shard
 from qualys_verify.verdict import Finding
 
 
@@ -30,6 +40,7 @@ class Opening:
     version: str
     scan_types: tuple[str, ...]
     read_only: bool
+    shard: Shard | None
     inventory: Inventory
 
 
@@ -75,10 +86,15 @@ class Recorder:
                 scan_types=opening.scan_types,
                 read_only=opening.read_only,
                 waivers=self._settings.waivers,
+                shard=str(opening.shard or ""),
                 inventory=opening.inventory,
             )
         )
         self._journal.write(_plan(planned, clean))
+
+    def write(self, event: AnyEvent) -> None:
+        """Write down what a worker has seen; it is redacted already."""
+        self._journal.write(event)
 
     def end(self, exit_status: int, interrupted: str) -> None:
         """Write down how the run ended; no record comes after this."""

@@ -5,7 +5,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,8 +21,8 @@ from qualys_verify.cluster import settle
 from qualys_verify.evidence.redaction import Redactor
 from qualys_verify.evidence.still_open import OpenReason, still_open
 from qualys_verify.fleet import Fleet, Progress, Witness
-from qualys_verify.host import Host
-from qualys_verify.identity import Identity
+from qualys_verify.host import Host, Record
+from qualys_verify.identity import REBOOT, Identity
 from qualys_verify.inventory import look_up, record
 from qualys_verify.observation import Observation
 from qualys_verify.settings import Settings
@@ -65,7 +65,7 @@ class Run:
         sources += [", ".join(spec.text for spec in selection.pods)] * (len(listed) - len(found))
         refuse_twins(listed)
         self.targets = tuple(replace(target, layout=settings.layout) for target in listed)
-        self._demo_spec = selection.demo
+        self.demo = selection.demo
         self._demo: Demo | None = None
         self._clusters: ClusterDemo | None = None
         self._ways: dict[str, Transport] = {}
@@ -77,7 +77,12 @@ class Run:
         # Under the names that evidence shows: the digest must not confirm what was taken out of them.
         shown = [replace(target, id=self.redactor.clean(target.id)) for target in self.targets]
         self.inventory = record(shown, map(self.redactor.clean, sources))
+        if settings.shard is not None:
+            self.targets = settings.shard.part_of(self.targets)
         self.targets = _named(self.targets, self.redactor, self.id)
+        # What workers have seen: who answered by target id, and what was written down of each observation of it.
+        self.told: dict[str, Mapping[str, str]] = {}
+        self.records: dict[tuple[str, str], Record] = {}
         # Short: a control socket's path may have 104 characters at most.
         self._ssh = SshSettings(
             Path(),
@@ -89,17 +94,27 @@ class Run:
     @property
     def shows_failures_on_purpose(self) -> bool:
         """Whether this is the demo with everything in it."""
-        return self._demo_spec is not None and not self._demo_spec.selection
+        return self.demo is not None and not self.demo.selection
+
+    def record_of(self, target: Target, observation: str) -> Record:
+        """What was written down of an observation, here or in a worker."""
+        told = self.records.get((target.id, observation))
+        return told or self.fleet.sighting(target, observation).record
 
     @property
-    def identities(self) -> dict[str, Identity]:
+    def identities(self) -> dict[str, Mapping[str, str]]:
         """Who answered, by target id; hosts that did not are not in it."""
         seen = ((target.id, self.fleet.sighting(target, "identity").value) for target in self.targets)
-        return {name: value for name, value in seen if isinstance(value, Identity)}
+        return self.told | {name: dict(value.facts) for name, value in seen if isinstance(value, Identity)}
+
+    @property
+    def time_left(self) -> float | None:
+        """What is left of the run's time (--deadline), in seconds; None where it has no end."""
+        return None if math.isinf(self._ends) else self._ends - time.monotonic()
 
     def still_open(self, findings: Sequence[Finding]) -> tuple[OpenReason, ...]:
         """Why a finding may still be open although this run is done."""
-        reboots = {host: identity.why_reboot for host, identity in self.identities.items()}
+        reboots = {host: facts.get(REBOOT, "") for host, facts in self.identities.items()}
         return still_open(findings, reboots, self.settings.scan_types)
 
     def observe(
@@ -119,7 +134,7 @@ class Run:
         client = self._ssh_client(plans)
         self._ssh = replace(self._ssh, control_directory=directory, client=client)
         try:
-            self._start_demo(plans)
+            self.start_demo(plans)
             self.fleet.observe(plans, self._open, self._close, in_time, journal)
         finally:
             for way in list(self._ways.values()):
@@ -129,7 +144,7 @@ class Run:
             for number in range(len(self.targets)):  # also those whose observer a second Ctrl-C cut short
                 with suppress(OSError):
                     disconnect(self._ssh, number)
-            self._stop_demo()
+            self.stop_demo()
             shutil.rmtree(directory, ignore_errors=True)
 
     def _ssh_client(self, plans: Mapping[Target, Sequence[Observation]]) -> "SshClient | None":
@@ -141,11 +156,9 @@ class Run:
         return SshClient(self.settings.at_once, self._deadline)
 
     def _open(self, target: Target) -> Host:
-        settings, place = self.settings, target
+        settings, place = self.settings, self.place_of(target)
         if target.id.startswith("demo://"):
             settings = self._demo_settings()
-        if target.scheme == "demo":
-            place = self._demo_place(target)
         transport = self._ways[target.id] = connect(place, self._ssh, self._deadline, self._number(target))
         return Host(place, settings, transport, self.fleet)
 
@@ -162,24 +175,28 @@ class Run:
     def _numbers(self) -> dict[str, int]:
         return {target.id: number for number, target in enumerate(self.targets)}
 
-    def _start_demo(self, plans: Mapping[Target, Sequence[Observation]]) -> None:
-        if self._demo_spec is None or not any(target.scheme == "demo" for target in plans):
+    def start_demo(self, targets: Iterable[Target]) -> None:
+        """Have the demo's hosts up, if one of the targets is one. Raises UsageError when they do not come up."""
+        if self.demo is None or not any(target.scheme == "demo" for target in targets):
             return
         from qualys_verify.standin.demo import Demo, DemoError, plan  # noqa: PLC0415  # only the demo needs it
 
-        spec = self._demo_spec
+        spec = self.demo
         try:
             self._demo = Demo.start(plan(spec.selection, spec.hosts, spec.delay, spec.faults))
         except DemoError as error:
             raise pytest.UsageError(str(error)) from error
 
-    def _stop_demo(self) -> None:
+    def stop_demo(self) -> None:
+        """End the demo's hosts and clusters, where there are any."""
         for demo in (self._demo, self._clusters):
             if demo is not None:
                 demo.close()
 
-    def _demo_place(self, target: Target) -> Target:
-        """A demo host as the ssh target that it really is, with its agent's paths."""
+    def place_of(self, target: Target) -> Target:
+        """How a target is reached: a demo host as the ssh target that it really is, with its agent's paths."""
+        if target.scheme != "demo":
+            return target
         assert self._demo is not None  # noqa: S101  # started before any host is opened
         host = next(host for host in self._demo.hosts if host.name == target.name)
         layout = replace(
@@ -191,8 +208,8 @@ class Run:
 
     def _demo_settings(self) -> Settings:
         """Polling as fast as the demo's scans are, unless the user says otherwise."""
-        assert self._demo_spec is not None  # noqa: S101  # only demo targets come here
-        delay = DEMO_DELAY if self._demo_spec.delay is None else self._demo_spec.delay
+        assert self.demo is not None  # noqa: S101  # only demo targets come here
+        delay = DEMO_DELAY if self.demo.delay is None else self.demo.delay
         return replace(
             self.settings,
             poll_interval=self.settings.poll_interval or min(15.0, max(0.5, delay / 4)),

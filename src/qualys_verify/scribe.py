@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from qualys_verify.evidence.events import Command, Identified, Judged, Observed, Reading
-from qualys_verify.evidence.journal import Journal
+from qualys_verify.evidence.journal import Sink
 from qualys_verify.evidence.redaction import Redactor
 from qualys_verify.host import Record
 from qualys_verify.identity import Identity
@@ -20,7 +20,7 @@ LEARNED = "agent-id"
 class JournalScribe:
     """The fleet's witness, and the one who writes down each verdict; for several threads at once."""
 
-    def __init__(self, journal: Journal, redactor: Redactor, *, keeps_replies: bool = True) -> None:
+    def __init__(self, journal: Sink, redactor: Redactor, *, keeps_replies: bool = True) -> None:
         """Everything goes through `redactor` into `journal`.
 
         Where nobody asks for replies before the journal is read again, they need not be in memory, too.

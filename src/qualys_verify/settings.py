@@ -18,6 +18,7 @@ from qualys_verify.evidence.redaction import Redactor, Rule, load_rules
 from qualys_verify.evidence.result import Result
 from qualys_verify.evidence.run_json import read_result
 from qualys_verify.pace import Pace, Share
+from qualys_verify.shard import Shard, read_shard
 from qualys_verify.targets import EXAMPLE, is_selector, local_path
 from qualys_verify.waivers import Waiver, load_waivers
 
@@ -51,6 +52,7 @@ class Settings:
     sudo_user: str | None
     ssh_in_process: bool
     at_once: int
+    shard: Shard | None
     pace: Pace
     report_dir: Path | None
     evidence: "EvidenceSettings"
@@ -346,6 +348,14 @@ OPTIONS = (
         "N",
     ),
     Option(
+        "shard",
+        read_shard,
+        "",
+        "look at the K-th of N parts of the hosts only, for a CI matrix or an Indexed Job; K+1/N where its index begins at 0. A "
+        "shard that gets no host, because there are fewer than N, ends 5; `qualys-verify merge` makes one evidence of all",
+        "K/N",
+    ),
+    Option(
         "max-triggers-at-once",
         _optional_count,
         "",
@@ -517,6 +527,7 @@ def read_settings(config: "pytest.Config") -> Settings:
         sudo_user=config.getoption("sudo_user"),
         ssh_in_process=_value(config, "ssh-client") == "auto",
         at_once=_value(config, "at-once"),
+        shard=_value(config, "shard"),
         pace=Pace(
             at_once=_value(config, "max-triggers-at-once"),
             jitter=_value(config, "trigger-jitter"),
@@ -580,8 +591,6 @@ def refuse_foreign_options(config: "pytest.Config") -> None:
         "ansible_inventory": "--ansible-inventory is not used here: write --hosts='ansible://GROUP?ansible_inventory=FILE'",
         "ssh_extra_args": "--ssh-extra-args is not used here: write them into a file and name it with --ssh-config",
         "nagios": "--nagios is not used here: it would hide what could not be seen; use the exit status or --junitxml",
-        "numprocesses": "-n is not used here: one process looks at all hosts at once, and several would trigger each host again",
-        "tx": "--tx is not used here: one process looks at all hosts at once, and several would trigger each host again",
     }
     if sys.flags.optimize:
         raise ValueError(
@@ -590,6 +599,29 @@ def refuse_foreign_options(config: "pytest.Config") -> None:
     for dest, sentence in refused.items():
         if getattr(config.option, dest, None):
             raise ValueError(sentence)
+
+
+def wants_workers(config: "pytest.Config") -> bool:
+    """Whether pytest-xdist is asked for workers, by `-n` or `--tx`; and has it restart none, and start those of `--tx`.
+
+    Raises ValueError for a way of sharing out that would trigger each agent once a worker.
+    """
+    option = config.option
+    if not getattr(option, "tx", None) or option.collectonly:
+        return False
+    said = [str(word).partition("=")[0] for word in config.invocation_params.args]
+    if option.dist == "no" and "--dist" not in said:  # xdist starts no worker for `--tx` alone
+        option.dist = "load"
+    if option.dist == "each":
+        raise ValueError("--dist=each is not used here: each worker would trigger every host again")
+    option.maxworkerrestart = "0"  # another worker would trigger again what the lost one has triggered
+    return bool(option.dist != "no")
+
+
+def limit_workers(config: "pytest.Config", hosts: int) -> None:
+    """With `-n` there are no more workers than hosts; those of `--tx` are as the user names them."""
+    if config.option.numprocesses:
+        config.option.tx = config.option.tx[:hosts]
 
 
 def host_specs(config: "pytest.Config") -> Sequence[str]:

@@ -81,6 +81,18 @@ def test_a_command_that_prints_nothing_finds_nothing_in_order():
     assert read_facts("") == frozenset(check.name for check in CHECKS)
 
 
+def test_the_cpu_of_a_command_counts_even_when_its_session_has_left_it(hosts):
+    before = hosts.cpu()
+    burn = "i=0; while [ $i -lt 300000 ]; do i=$((i + 1)); done"
+    assert (
+        ssh(hosts, hosts.members[0], f"( trap '' HUP; {burn} ) >/dev/null 2>&1 </dev/null &").returncode == 0
+    )
+    ends = time.monotonic() + 30
+    while hosts.cpu() - before < 0.2 and time.monotonic() < ends:
+        time.sleep(0.1)
+    assert hosts.cpu() - before >= 0.2
+
+
 def test_first_contact_is_seen_by_the_server(hosts):
     members = hosts.select(3)
     before = time.time()

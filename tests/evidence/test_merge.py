@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from qualys_verify.evidence.events import Ended, Inventory, Source, Started
-from qualys_verify.evidence.merge import Prefer, merge
+from qualys_verify.evidence.merge import Prefer, merge, missing_shards
 from tests.evidence import sample
 
 ONE = ("ssh://web1", "ssh://web2", "ssh://web3")
@@ -98,6 +98,67 @@ def test_one_waiver_id_for_two_waivers_is_a_conflict():
             ],
             None,
         )
+
+
+def shard(number, count, hosts, *, inventory="ab" * 32, of=9):
+    """A run of one shard."""
+    events = [
+        msgspec.structs.replace(
+            item, shard=f"{number}/{count}", inventory=Inventory(inventory, of, (Source("fleet", of),))
+        )
+        if isinstance(item, Started)
+        else item
+        for item in sample.events(hosts, run=f"{number:04}")
+    ]
+    return sample.chain(events)
+
+
+def test_shards_that_are_all_there_are_the_whole():
+    chains = [shard(1, 3, ONE), shard(2, 3, TWO), shard(3, 3, ("ssh://x1", "ssh://x2", "ssh://x3"))]
+    assert missing_shards(chains) == ()
+    whole = merged(*chains)
+    assert whole.coverage.hosts == 9
+    assert (whole.run.shard, [item.hosts for item in whole.run.inventories]) == ("1/3, 2/3, 3/3", [9])
+
+
+def test_a_missing_shard_is_in_the_ledger_and_nothing_of_it_was_assessed():
+    whole = merged(shard(3, 3, ONE), shard(1, 3, TWO))
+    (missing,) = [host for host in whole.hosts if host.id == "shard 2/3, 3 hosts"]
+    assert [item.test for item in missing.assessments] == [check.test for check in whole.checks]
+    assert {(item.verdict, item.assessed) for item in missing.assessments} == {("inconclusive", False)}
+    assert "its run is not among those that were merged" in missing.assessments[0].reason
+    assert whole.coverage.expected - whole.coverage.assessed >= len(whole.checks)
+
+
+@pytest.mark.parametrize(
+    ("count", "of", "here", "missing"),
+    [
+        (3, 9, (1,), [("2/3", 3), ("3/3", 3)]),
+        (3, 10, (2, 3), [("1/3", 4)]),
+        (4, 2, (1, 2), []),  # the others have no host
+        (4, 2, (2,), [("1/4", 1)]),
+        (1, 3, (1,), []),
+    ],
+)
+def test_which_shards_are_missing_and_how_many_hosts_they_have(count, of, here, missing):
+    chains = [
+        shard(number, count, (f"ssh://a{number}", f"ssh://b{number}", f"ssh://c{number}"), of=of)
+        for number in here
+    ]
+    assert [(item.shard, item.hosts) for item in missing_shards(chains)] == missing
+
+
+def test_runs_that_are_no_shards_miss_none():
+    assert missing_shards([run("aaaa", ONE), run("bbbb", TWO)]) == ()
+
+
+@pytest.mark.parametrize("other", [{"inventory": "cd" * 32}, {"count": 4}], ids=str)
+def test_shards_of_another_inventory_or_number_are_refused(other):
+    two = shard(**{"number": 2, "count": 3, "hosts": TWO, **other})
+    with pytest.raises(
+        ValueError, match=r"0001 and 0002 are shards of different inventories \(shard 1/3 of 9"
+    ):
+        merged(shard(1, 3, ONE), two)
 
 
 def test_shards_of_one_inventory_have_one_and_others_keep_theirs():

@@ -3,8 +3,10 @@
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from qualys_verify.evidence.redaction import Redactor, load_rules, markers
+from qualys_verify.evidence.redaction import Form, Learned, Redactor, Rule, load_rules, markers
 
 UUID = "c0a8f00d-1234-4abc-9def-00d15ea5e000"
 
@@ -185,4 +187,104 @@ def test_of_a_value_whose_name_tells_nothing_is_left(redactor):
         "[redacted: secret]",
         "-k",
         "not trigger",
+    )
+
+
+FRAGMENTS = [
+    *(
+        "password",
+        "PassWord",
+        "token",
+        "-token",
+        "api_key",
+        "auth",
+        "sig",
+        "cookie:",
+        "HMAC",
+        "Bearer ",
+        "session-id",
+    ),
+    *(
+        "=",
+        ": ",
+        " ",
+        "\n",
+        "'",
+        '"',
+        "://",
+        "@",
+        "x9",
+        "hunter2hunter2",
+        "a:b",
+        "-----BEGIN RSA PRIVATE KEY-----",
+    ),
+    *(
+        "customerId",
+        "Host_Id",
+        "AgentUuid",
+        UUID,
+        "eyJhbGciOiJI.eyJz.",
+        "ghp_" + "a1" * 12,
+        "pa\u017fsword",
+        "\u212aey",
+    ),
+]
+
+
+@given(st.lists(st.sampled_from(FRAGMENTS), max_size=8).map("".join))
+def test_a_rule_is_passed_over_only_where_it_would_find_nothing(text):
+    rules = load_rules()
+    always = [Rule(rule.id, tuple(Form(form.pattern) for form in rule.forms)) for rule in rules]
+    assert Redactor(rules).clean(text) == Redactor(always).clean(text)
+
+
+@given(
+    st.lists(st.text("abcdef0-é", min_size=6, max_size=14), max_size=6),
+    st.lists(st.text("abcdef0-é", max_size=20), max_size=4),
+    st.data(),
+)
+def test_learned_secrets_are_found_as_if_each_were_looked_for(secrets, others, data):
+    learned = Learned()
+    for secret in secrets:
+        learned.add(secret, "rule")
+    parts = data.draw(st.permutations([*secrets[:2], *others]))
+    text = "".join(parts)
+    naive = [(secret, "rule") for secret in dict.fromkeys(secrets) if secret in text]
+    assert learned.within(text) == naive
+
+
+def test_a_fleets_secrets_are_not_looked_for_one_by_one():
+    class Counted(str):
+        __slots__ = ()
+        asked = 0
+
+        def __contains__(self, part):
+            Counted.asked += 1
+            return super().__contains__(part)
+
+    learned = Learned()
+    for number in range(2_000):
+        learned.add(f"{number:08x}-0000-4000-8000-{number * 7919:012x}", "agent-id")
+    text = Counted(
+        "2026-03-23 10:11:12 information: status of the agent\n" * 200
+        + f"id {7:08x}-0000-4000-8000-{7 * 7919:012x}"
+    )
+    assert [rule for _, rule in learned.within(text)] == ["agent-id"]
+    assert Counted.asked == 1
+
+
+def test_what_many_hosts_say_is_gone_through_once(monkeypatch):
+    tried = []
+    real = Form.may_match
+    monkeypatch.setattr(Form, "may_match", lambda self, *texts: tried.append(self) or real(self, *texts))
+    redactor = Redactor(load_rules())
+    for _ in range(100):
+        assert (
+            redactor.clean("PRETTY_NAME=Debian password=hunter2")
+            == "PRETTY_NAME=Debian password=[redacted: secret]"
+        )
+    assert len(tried) == len(set(tried))
+    redactor.learn("agent-id", "Debian")
+    assert "Debian" not in redactor.clean("PRETTY_NAME=Debian password=hunter2"), (
+        "what is learned later counts"
     )

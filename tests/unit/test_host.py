@@ -1,8 +1,10 @@
 """A host while it is observed, over a pretend transport: privilege, what a refusal means, and acting once."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
+from threading import Barrier
 from typing import ClassVar
 
 import pytest
@@ -374,3 +376,15 @@ def test_readings_are_kept_with_their_time(open_host):
     host.note("Last assessment: never")
     (reading,) = host.record.readings
     assert reading.endswith("Z  Last assessment: never")
+
+
+def test_hosts_are_asked_who_they_are_at_the_same_time(open_host):
+    """`functools.cached_property` had one lock for all hosts until Python 3.12."""
+    meeting = Barrier(2, timeout=5)
+    hosts = [open_host() for _ in range(2)]
+    for _, transport in hosts:
+        real = transport.run
+        transport.run = lambda commands, real=real: (meeting.wait(), real(commands))[1]
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda pair: pair[0].identity.hostname, hosts))
+    assert found == ["web1", "web1"]

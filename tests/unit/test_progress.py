@@ -162,6 +162,12 @@ def test_no_colours_where_none_are_wanted(terminal, clock, monkeypatch, argument
     assert screen.lines == ["collected 228 items"]
 
 
+def test_a_panel_without_pytest_s_logging(terminal, clock):
+    screen, config = terminal("-p", "no:logging")
+    with watch(config, clock):
+        assert "4 of 20 hosts done" in screen.text
+
+
 def test_colours_where_they_may_be(terminal, clock):
     screen, config = terminal()
     with watch(config, clock):

@@ -77,6 +77,7 @@ FORMATS: Mapping[str, Callable[[Result, Sequence[Transcript]], Files]] = {
     "oscal": _whole("oscal-assessment-results.json", render_oscal),
     "howto": _whole(howto.NAME, howto.render_howto),
 }
+_WITH_COMMANDS = ("html", "transcripts")
 
 
 def read_chain(folder: Path) -> Chain:
@@ -102,10 +103,7 @@ def complete(folder: Path, seal: Seal) -> Result:
     ValueError for a folder that is no bundle.
     """
     refuse_what_is_no_file(folder)
-    chain = read_chain(folder)
-    result = result_of(chain)
-    for name, content in _rendered(result, transcripts_of(chain), tuple(FORMATS)):
-        write(folder / name, content)
+    result = _render_all(folder)
     _keep_to_owner(folder)
     for name in (digests.SIGNATURE, signature.STAMPED, signature.TIMESTAMP):  # of what was here before
         (folder / name).unlink(missing_ok=True)
@@ -120,6 +118,19 @@ def complete(folder: Path, seal: Seal) -> Result:
         write(folder / digests.NAME, digests.listing(found).encode())
     if seal.key:
         signature.sign(folder, seal.key)
+    return result
+
+
+def _render_all(folder: Path) -> Result:
+    """Write every format. Those that show commands come first: a fleet's need not be in memory while others are made."""
+    chain = read_chain(folder)
+    result, transcripts = result_of(chain), transcripts_of(chain)
+    del chain
+    for name, content in _rendered(result, transcripts, _WITH_COMMANDS):
+        write(folder / name, content)
+    del transcripts
+    for name, content in _rendered(result, (), [name for name in FORMATS if name not in _WITH_COMMANDS]):
+        write(folder / name, content)
     return result
 
 

@@ -43,7 +43,8 @@ class Started(Event, frozen=True, tag="started"):
 
     `commit` is that of the suite's checkout, empty outside one. `runbook` is the SHA-256 of the runbook's files.
     `options` are those that differ from their defaults, `scan_types` what the agents are asked for, `tools` the versions that had a part in it. `expires` is
-    until when this evidence speaks for the present.
+    until when this evidence speaks for the present. `inventory` is the SHA-256 of the ids of all `inventory_hosts` hosts that
+    were meant, of which a run with a `shard` (`2/8`) looks at a part.
     """
 
     format: str
@@ -60,6 +61,7 @@ class Started(Event, frozen=True, tag="started"):
     scan_types: tuple[str, ...] = ()
     read_only: bool = False
     waivers: tuple[Waiver, ...] = ()
+    shard: str = ""
     inventory: Inventory | None = None
 
 

@@ -2,13 +2,25 @@
 
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
 import msgspec
 
-from qualys_verify.evidence.events import FORMAT, AnyEvent, Merged, Part, Planned, Started
+from qualys_verify.evidence.events import (
+    FORMAT,
+    AnyEvent,
+    Expected,
+    Inventory,
+    Judged,
+    Merged,
+    Part,
+    Planned,
+    Started,
+)
 from qualys_verify.evidence.journal import Chain, of_kind
+from qualys_verify.verdict import Verdict
 
 
 class Prefer(StrEnum):
@@ -19,11 +31,29 @@ class Prefer(StrEnum):
     NEWEST = "newest"
 
 
+@dataclass(frozen=True)
+class MissingShard:
+    """One part of a fleet that no run speaks for: its `shard`, such as `3/8`, and how many hosts it has."""
+
+    shard: str
+    hosts: int
+
+    @property
+    def name(self) -> str:
+        """What stands in the evidence in the place of its hosts, whose names are not known."""
+        return f"shard {self.shard}, {self.hosts} host{'s' if self.hosts != 1 else ''}"
+
+    @property
+    def sentence(self) -> str:
+        """Why they are inconclusive."""
+        return f"{self.name}: not assessed, its run is not among those that were merged: add its evidence, or run it again"
+
+
 def merge(chains: Sequence[Chain], prefer: Prefer | None, at: datetime | None = None) -> tuple[AnyEvent, ...]:
     """The records of one journal that tells what these tell.
 
     `at` (UTC) is when it is made: now. Raises ValueError when there is nothing to merge, when one was merged already,
-    and when a host is in several without `prefer` saying which one counts.
+    when a host is in several without `prefer` saying which one counts, and for shards of different inventories.
     """
     starts = [_start(chain) for chain in chains]
     runs = [start.run for start in starts]
@@ -41,7 +71,61 @@ def merge(chains: Sequence[Chain], prefer: Prefer | None, at: datetime | None = 
     kept = (
         event for run, chain in zip(runs, chains, strict=True) for event in _without(chain, left_out[run])
     )
-    return (whole, *kept)
+    return (whole, *kept, *_of_missing(missing_shards(chains), chains, whole.at))
+
+
+def missing_shards(chains: Sequence[Chain]) -> tuple[MissingShard, ...]:
+    """The shards of which no run is here, though they have hosts.
+
+    Raises ValueError when the shards that are here are not those of one inventory.
+    """
+    starts = [start for start in map(_start, chains) if start.shard]
+    if not starts:
+        return ()
+    first, *others = starts
+    for other in others:
+        if _fleet_of(other) != _fleet_of(first):
+            raise ValueError(
+                f"the runs {first.run} and {other.run} are shards of different inventories ({_told_fleet(first)}, and "
+                f"{_told_fleet(other)}): merge shards that were run with the same hosts and the same N"
+            )
+    count, hosts = _fleet_of(first)[0], _inventory_of(first).hosts
+    here = {int(start.shard.partition("/")[0]) for start in starts}
+    return tuple(
+        MissingShard(f"{number}/{count}", len(range(number, hosts + 1, count)))
+        for number in range(1, min(count, hosts) + 1)
+        if number not in here
+    )
+
+
+def _fleet_of(start: Started) -> tuple[int, str]:
+    """What the shards of one fleet have in common: how many there are, and the inventory."""
+    return int(start.shard.partition("/")[2]), _inventory_of(start).digest
+
+
+def _inventory_of(start: Started) -> Inventory:
+    return start.inventory or Inventory("", 0, ())
+
+
+def _told_fleet(start: Started) -> str:
+    inventory = _inventory_of(start)
+    return f"shard {start.shard} of {inventory.hosts} hosts, SHA-256 {inventory.digest[:12]}…"
+
+
+def _of_missing(missing: Sequence[MissingShard], chains: Sequence[Chain], at: datetime) -> Iterator[AnyEvent]:
+    """A missing shard stands in the ledger like a host of which nothing was seen: the whole is not silently smaller."""
+    tests = tuple(
+        {
+            check.test: None
+            for chain in chains
+            for plan in of_kind(chain.events, Planned)
+            for check in plan.checks
+        }
+    )
+    for shard in missing:
+        yield Planned(at, (), (Expected(shard.name, tests),))
+        for test in tests:
+            yield Judged(at, shard.name, test, Verdict.INCONCLUSIVE, reason=shard.sentence, assessed=False)
 
 
 def _refuse_contradicting_waivers(starts: Sequence[Started]) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 NAME = "pytest.html"
 # It makes its rows by script, some ten a host: 1,200 open in a second or two, 12,000 in more than ten.
-MOST_HOSTS = 200
+MOST_HOSTS = 50
 _HEADER = ("Result", "Host", "Step", "Runbook", "Observed", "Looking took")
 _SORTED_BY = ("result", "host", "step", "runbook", "observed", "took")
 
@@ -154,7 +154,7 @@ class Page:
         """Every reading and every command that a finding rests on."""
         parts = []
         for name in finding.rests_on:
-            record = self._run.fleet.sighting(self._targets[finding.target], name).record
+            record = self._run.record_of(self._targets[finding.target], name)
             parts += [f"reading {reading}" for reading in record.readings]
             parts += map(str, record.replies)
         # Indented, because pytest-html paints lines that begin with an E.

@@ -4,7 +4,6 @@ The rules are data (`redaction.toml`). In the place of a secret stands the id of
 """
 
 import re
-import sys
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -59,8 +58,8 @@ class Rule:
 class Learned:
     """Secrets that were learned, found in a text without looking for each of them: a fleet has as many as hosts.
 
-    They are looked up by where the longest run of letters and digits in each begins. In a text that holds the secret,
-    that run lies within a run as long or longer.
+    They are looked up by the longest run of letters and digits in each. In a text that holds the secret, that run lies
+    within one as long or longer.
     """
 
     def __init__(self) -> None:
@@ -70,7 +69,7 @@ class Learned:
         self._places: dict[str, int] = {}
         self._by_run: dict[str, tuple[str, ...]] = {}
         self._without_run: tuple[str, ...] = ()
-        self._shortest_run = sys.maxsize
+        self._lengths = frozenset[int]()
 
     def add(self, secret: str, rule: str) -> None:
         """Learn a secret, in lower case."""
@@ -85,21 +84,21 @@ class Learned:
         if not run:
             self._without_run += (secret,)
             return
-        self._shortest_run = min(self._shortest_run, len(run))
-        start = run[:_SHORTEST]
-        self._by_run[start] = (*self._by_run.get(start, ()), secret)
+        self._by_run[run] = (*self._by_run.get(run, ()), secret)
+        self._lengths |= {len(run)}
 
     def within(self, lower: str) -> list[tuple[str, str]]:
         """Those that are in a text (in lower case), each with its rule, in the order in which they were learned."""
         if not self._rules:
             return []
-        starts = {
-            run[place : place + _SHORTEST]
-            for run in set(_RUN.findall(lower))
-            if len(run) >= self._shortest_run
-            for place in range(len(run) - _SHORTEST + 1)
+        runs, lengths = set(_RUN.findall(lower)), self._lengths
+        parts = {
+            run[place : place + length]
+            for run in runs
+            for length in lengths
+            for place in range(len(run) - length + 1)
         }
-        maybe = [secret for start in starts for secret in self._by_run.get(start, ())]
+        maybe = [secret for part in parts for secret in self._by_run.get(part, ())]
         found = [secret for secret in (*maybe, *self._without_run) if secret in lower]
         return [(secret, self._rules[secret]) for secret in sorted(found, key=self._places.__getitem__)]
 

@@ -118,7 +118,7 @@ class Run(msgspec.Struct, frozen=True):
 
     `ended` and `exit_status` are None for a run that was killed, whose evidence is incomplete. `redacted` counts what
     redaction took out, by rule. `parts` are the runs that were merged into this one, `inventories` the hosts that were
-    meant: one, or several where runs over different ones were merged.
+    meant: one, or several where runs over different ones were merged. `shard` (`2/8`) is the part of them that was looked at.
     """
 
     id: str
@@ -139,6 +139,7 @@ class Run(msgspec.Struct, frozen=True):
     read_only: bool
     redacted: dict[str, int]
     parts: tuple[Part, ...]
+    shard: str = ""
     inventories: tuple[Inventory, ...] = ()
 
     @property
@@ -226,7 +227,7 @@ def _run(events: Sequence[AnyEvent], starts: Sequence[Started], verdicts: Sequen
         id=merged.run if merged else first.run,
         started=min(start.at for start in starts),
         ended=max(end.at for end in ends) if is_whole else None,
-        exit_status=_exit_status(ends, verdicts) if is_whole else None,
+        exit_status=_exit_status(ends, verdicts, is_merged=merged is not None) if is_whole else None,
         interrupted="; ".join(end.interrupted for end in ends if end.interrupted),
         user=_joined(start.user for start in starts),
         controller=_joined(start.controller for start in starts),
@@ -241,6 +242,7 @@ def _run(events: Sequence[AnyEvent], starts: Sequence[Started], verdicts: Sequen
         read_only=any(start.read_only for start in starts),
         redacted=_redacted(events),
         parts=merged.parts if merged else (),
+        shard=_joined(start.shard for start in starts),
         inventories=tuple(dict.fromkeys(start.inventory for start in starts if start.inventory)),
     )
 
@@ -250,9 +252,9 @@ def _joined(texts: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(text for text in texts if text))
 
 
-def _exit_status(ends: Sequence[Ended], verdicts: Iterable[Verdict]) -> int:
+def _exit_status(ends: Sequence[Ended], verdicts: Iterable[Verdict], *, is_merged: bool) -> int:
     """The run's own; of several that were merged the gravest, and what their verdicts say together."""
-    if len(ends) == 1:
+    if not is_merged:
         return ends[0].exit_status
     own = [end.exit_status for end in ends if end.exit_status in _PYTESTS_OWN]
     return max(own) if own else exit_status(verdicts, 0)

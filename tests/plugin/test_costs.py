@@ -1,0 +1,50 @@
+"""What a run does not do, because a thousand hosts would pay for it."""
+
+import json
+import re
+import subprocess
+import sys
+
+from tests.plugin.conftest import ROOT
+
+NOWHERE = "ssh://127.0.0.1:1"
+HEAVY = ("asyncssh", "aiohttp", "ansible", "cryptography", "kubernetes", "jsonschema")
+
+
+def test_what_a_run_does_not_need_is_not_imported():
+    script = (
+        "import json, sys, pytest\n"
+        f"status = pytest.main(['--collect-only', '-q', '-p', 'no:hypothesispytest', '--hosts={NOWHERE}'])\n"
+        f"print(json.dumps([int(status), [name for name in {HEAVY} if name in sys.modules]]), file=sys.stderr)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert json.loads(ran.stderr.splitlines()[-1]) == [0, []]
+
+
+def judged(ran):
+    """What the evidence says, numbers aside."""
+    told = json.loads(next(ran.folder.glob("reports/2*/run.json")).read_text())
+    return {
+        (host["id"], item["test"]): (
+            item["verdict"],
+            re.sub("[0-9]+", "#", item["observed"]),
+            re.sub("[0-9]+", "#", item["reason"]),
+            item["rests_on"],
+        )
+        for host in told["hosts"]
+        for item in host["assessments"]
+    }
+
+
+def test_a_test_that_only_reads_is_told_as_pytests_own_way_of_running_it_tells(run):
+    """With --setup-show pytest sets every fixture up where one can watch."""
+    hosts = f"--hosts=demo://?delay=0.3,{NOWHERE}"
+    ours, pytests = run(hosts, "--read-only"), run(hosts, "--read-only", "--setup-show")
+    assert "SETUP" in pytests.out
+    assert "SETUP" not in ours.out
+    assert ours.status == pytests.status
+    assert ours.rows == pytests.rows
+    assert set(ours.outcomes) == {"passed", "failure", "error", "skipped"}
+    assert judged(ours) == judged(pytests)
