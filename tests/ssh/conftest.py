@@ -48,12 +48,13 @@ class Sshd:
         shutil.copy(directory / "client_key.pub", directory / "authorized_keys")
         return self.serve(directory, **directives)
 
-    def serve(self, directory, **directives):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
+    def serve(self, directory, address="127.0.0.1", **directives):
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with socket.socket(family) as probe:
+            probe.bind((address, 0))
             port = probe.getsockname()[1]
         settings = {
-            "ListenAddress": f"127.0.0.1:{port}",
+            "ListenAddress": f"[{address}]:{port}",
             "HostKey": directory / "host_key",
             "AuthorizedKeysFile": directory / "authorized_keys",
             "PidFile": "none",
@@ -68,8 +69,8 @@ class Sshd:
             process = subprocess.Popen([SSHD, "-D", "-e", "-f", config], stdin=subprocess.DEVNULL, stderr=log)
         self.running.append(process)
         for _ in range(200):
-            with socket.socket() as knock:
-                if knock.connect_ex(("127.0.0.1", port)) == 0:
+            with socket.socket(family) as knock:
+                if knock.connect_ex((address, port)) == 0:
                     return Server(directory, port, process)
             assert process.poll() is None, (directory / "sshd.log").read_text()
             time.sleep(0.02)

@@ -4,7 +4,6 @@ import getpass
 import re
 import shutil
 import socket
-import subprocess
 import sys
 import threading
 import time

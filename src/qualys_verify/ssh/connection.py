@@ -196,7 +196,11 @@ class Connector:
                 raise NoWay(f"{said}\nConnection closed by the ProxyCommand") from error
             if isinstance(error, asyncssh.PermissionDenied):
                 await self._appeal(hop, error)
-            if isinstance(error, asyncssh.ConnectionLost) and greeting.is_there and not greeting.is_trusted:
+            if (
+                isinstance(error, asyncssh.ConnectionLost | ConnectionResetError)
+                and greeting.is_there
+                and not greeting.is_trusted
+            ):
                 raise NeedsOpenSsh("the server ended the key exchange") from error
             raise
         key = ssh.get_server_host_key()
