@@ -352,6 +352,7 @@ class Host:
 
     def sleep(self, seconds: float) -> None:
         """Wait between two readings, without holding a turn. Raises Interrupted."""
+        self._transport.rest()
         self._company.sleep(seconds)
 
     def hang_up(self) -> None:

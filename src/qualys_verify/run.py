@@ -26,6 +26,7 @@ from qualys_verify.identity import REBOOT, Identity
 from qualys_verify.inventory import look_up, record
 from qualys_verify.observation import Observation
 from qualys_verify.settings import Settings
+from qualys_verify.sockets import make_room
 from qualys_verify.targets import DemoSpec, Selection, Target, TargetError, refuse_twins
 from qualys_verify.transport import SshSettings, Transport, connect, disconnect
 from qualys_verify.verdict import Finding
@@ -153,7 +154,8 @@ class Run:
             return None
         from qualys_verify.ssh.client import SshClient  # noqa: PLC0415  # with asyncssh, which takes its time
 
-        return SshClient(self.settings.at_once, self._deadline)
+        room = make_room(len(plans))
+        return SshClient(self.settings.at_once, self._deadline, keeps_connections=room)
 
     def _open(self, target: Target) -> Host:
         settings, place = self.settings, self.place_of(target)

@@ -94,6 +94,9 @@ class Transport:
         """Which program or library spoke SSH with the target, and why; empty where none did."""
         return "OpenSSH" if isinstance(self._backend, OpenSsh) else ""
 
+    def rest(self) -> None:
+        """Nothing is asked for a while; what is kept open is kept."""
+
     def close(self) -> None:
         """Nothing is kept open but what `disconnect` closes."""
 
@@ -124,6 +127,10 @@ class SshTransport(Transport):
         replies = super().run(commands)
         self.host_key = self.host_key or self._session.host_key
         return replies
+
+    def rest(self) -> None:
+        """See Transport."""
+        self._session.rest()
 
     def close(self) -> None:
         """Close the connection."""

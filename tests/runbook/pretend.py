@@ -44,6 +44,9 @@ class Script:
         self.commands = []
         self.sleeps = []
 
+    def rest(self):
+        """Nothing is kept open."""
+
     def run(self, commands):
         self.commands += commands
         return tuple(self._reply(command) for command in commands)

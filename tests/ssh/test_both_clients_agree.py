@@ -315,6 +315,18 @@ def test_patterns_match_and_include(sshd, config, clients, tmp_path):
     assert agreed(clients, path)[0] == "42\n"
 
 
+@pytest.mark.parametrize("keeps", [True, False])
+def test_who_waits_keeps_its_connection_where_there_is_room(sshd, config, clients, keeps):
+    server = sshd.start()
+    way = clients("here", config(server))
+    way._session._client.keeps_connections = keeps
+    for _ in range(2):
+        way.run(["true"])
+        way.rest()
+    logins = (server.directory / "sshd.log").read_text().count("Accepted publickey")
+    assert logins == (1 if keeps else 2)
+
+
 def test_a_login_that_is_lost_is_made_anew(sshd, config, clients):
     way = clients("here", config(sshd.start()))
     with pytest.raises(Inconclusive, match="was lost while"):

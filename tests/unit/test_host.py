@@ -42,6 +42,9 @@ class PretendTransport:
         self.client = ""
         self.container = None
 
+    def rest(self):
+        pass
+
     def run(self, commands):
         self.commands += commands
         return tuple(self._reply(command) for command in commands)

@@ -32,8 +32,12 @@ _FAILED = 255
 class SshClient:
     """The event loop. Starts with the first host, and ends with `close`."""
 
-    def __init__(self, at_once: int, deadline: Deadline) -> None:
-        """At most `at_once` hosts log in at the same time. The environment is a copy, because pytest changes the live one."""
+    def __init__(self, at_once: int, deadline: Deadline, *, keeps_connections: bool = True) -> None:
+        """At most `at_once` hosts log in at the same time. `keeps_connections`: there is room for one to each host.
+
+        The environment is a copy, because pytest changes the live one.
+        """
+        self.keeps_connections = keeps_connections
         self.deadline = deadline
         self.environment = dict(os.environ)
         self.asked_at_once = threading.Semaphore(2 * (os.cpu_count() or 1))
@@ -146,6 +150,11 @@ class SshSession:
             return self._other.deliver(script, mark)
         assert self._shell is not None  # noqa: S101  # prepared
         return self._client.call(self._shell.deliver(script, mark, self._client.deadline.seconds))
+
+    def rest(self) -> None:
+        """Nothing is asked for a while: let others have the room, where there is not enough for all."""
+        if not self._client.keeps_connections:
+            self.close()
 
     def close(self) -> None:
         """Close the connection; again is harmless."""
