@@ -136,8 +136,11 @@ def test_program_removed_under_the_running_process_is_found(suite, as_root) -> N
 
 
 def test_agent_that_restarts_during_the_poll_is_waited_for(suite, as_root) -> None:
-    restart = f"systemd-run --on-active=1 --timer-property=AccuracySec=100ms systemctl restart {UNIT}"
-    with changed(as_root, restart, "true"):
+    asked = "cat /var/lib/standin/requests.log 2>/dev/null | wc -l"  # a line for each request
+    wait = f"for i in $(seq 600); do [ $({asked}) -ge $((before + 2)) ] && break; sleep 0.1; done"
+    restart = f"systemd-run --quiet sh -c 'before=$({asked}); {wait}; systemctl restart {UNIT}'"
+    pid = f"systemctl show --property=MainPID --value {UNIT}"
+    with changed(as_root, f"{pid} >/run/before; {restart}", f'[ "$({pid})" != "$(cat /run/before)" ]'):
         done = suite()
     assert done.returncode in {0, 1, 6}, done.stdout
     assert row(done.stdout, "lab1")[:6] == ["✔"] * 6
