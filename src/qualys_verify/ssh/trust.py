@@ -45,7 +45,7 @@ class KnownHosts:
     def trust(self, name: str, port: int = SSH_PORT) -> Trust:
         """What is known of a host; `port` is left out where the host goes by an alias.
 
-        Capital letters make a difference to hashes only; OpenSSH writes a host's name small, but not an alias.
+        Capital letters make a difference to hashes only, which are made of small ones: `name` is as `ssh -G` prints it.
 
         A key for another port than 22 is looked for as `[name]:port`, and where there is none as `name`. What is revoked
         is revoked by either.
