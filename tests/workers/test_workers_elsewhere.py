@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -16,7 +17,6 @@ from tests.plugin.conftest import ROOT, Standin
 from tests.workers.conftest import journal_of, result_of
 
 SSHD = "/usr/sbin/sshd"
-PORT = 22923
 NOWHERE = "ssh://127.0.0.1:1"
 
 
@@ -39,15 +39,18 @@ def elsewhere(tmp_path):
     if os.getuid() != 0:
         pytest.skip("only root can start an SSH server that logs in")
     Path("/run/sshd").mkdir(exist_ok=True)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))  # one of its own: these tests share the processors
+        port = probe.getsockname()[1]
     for name in ("host", "user"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / name], check=True)
     (tmp_path / "sshd_config").write_text(
-        f"Port {PORT}\nListenAddress 127.0.0.1\nHostKey {tmp_path}/host\nPidFile none\nAuthorizedKeysFile {tmp_path}/user.pub\n"
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {tmp_path}/host\nPidFile none\nAuthorizedKeysFile {tmp_path}/user.pub\n"
         "PasswordAuthentication no\nUsePAM no\nStrictModes no\nPermitRootLogin yes\n"
     )
     config = tmp_path / "worker_config"
     config.write_text(
-        f"Host elsewhere\n  HostName 127.0.0.1\n  Port {PORT}\n  IdentityFile {tmp_path}/user\n  BatchMode yes\n"
+        f"Host elsewhere\n  HostName 127.0.0.1\n  Port {port}\n  IdentityFile {tmp_path}/user\n  BatchMode yes\n"
         f"  UserKnownHostsFile {tmp_path}/known\n  StrictHostKeyChecking accept-new\n"
     )
     server = subprocess.Popen([SSHD, "-f", tmp_path / "sshd_config", "-D", "-e"], stderr=subprocess.DEVNULL)

@@ -70,8 +70,6 @@ class Shell(asyncssh.SSHClientSession[bytes]):
         Raises TimedOut, and Inconclusive where too much is printed; the shell is closed then.
         """
         assert self._channel is not None  # noqa: S101  # opened before
-        for stream in self._streams.values():
-            stream.clear()
         started = time.monotonic()
         # A shell reads `( … )` to its end first.
         with suppress(BrokenPipeError):  # it has just ended, and nothing comes
@@ -88,14 +86,20 @@ class Shell(asyncssh.SSHClientSession[bytes]):
                 raise no_answer(seconds)
         if self._too_much:
             raise too_much()
-        stdout, stderr = (bytes(stream) for stream in self._streams.values())
-        return RawResult(self._status, stdout, stderr)
+        return RawResult(self._status, *self._taken())
 
     def close(self) -> None:
         """Close the channel; again is harmless."""
         self.is_open = False
         if self._channel is not None:
             self._channel.close()
+
+    def _taken(self) -> tuple[bytes, bytes]:
+        """What came until now. Not at the beginning of a script: what refuses to be a shell says so, and ends, before that."""
+        stdout, stderr = (bytes(stream) for stream in self._streams.values())
+        for stream in self._streams.values():
+            stream.clear()
+        return stdout, stderr
 
     def _count(self, mark: bytes) -> int:
         return self._streams[None].count(mark)
