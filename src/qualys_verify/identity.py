@@ -1,24 +1,28 @@
 """Who answers: the first look at every host (preflight). Text in, values out; no root needed for any of it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 
 from qualys_verify.agent.clock import HostClock, parse_clock
 
-CLOCK = "date '+%s %z'; date -d \"@$(($(date +%s) - 86400))\" '+%s %z' 2>/dev/null"
+# Now, and a day ago where `date` can tell it.
+CLOCK = "now=$(date '+%s %z'); echo \"$now\"; date -d \"@$((${now% *} - 86400))\" '+%s %z' 2>/dev/null"
 PACKAGE = "qualys-cloud-agent"
 # The name of the fact that a host waits for a reboot.
 REBOOT = "reboot required"
+_REBOOT_FILE = "/run/reboot-required"
 
-# Asked in one round trip; their exit statuses say nothing, and a list such as `… || true` would be another process. Only `uid`, `clock` and `uptime` must be answered: without them nothing can be judged.
+# Asked in one round trip, of as few processes as that takes: on a fleet they are most of what a look costs. Their exit
+# statuses say nothing. Only `uid`, `clock` and `uptime` must be answered: without them nothing can be judged. A name server
+# that does not answer is not waited for; that shows whether the target can end a command, too.
 PROBES: Mapping[str, str] = {
     "uid": "id -u",
     "user": "id -un 2>/dev/null",
     "hostname": "hostname 2>/dev/null || uname -n",
-    "fqdn": "timeout 5 hostname -f 2>/dev/null || true",
+    "fqdn": "timeout -k 1 5 /bin/sh -c 'echo timeout; hostname -f' 2>/dev/null",
     "system": "cat /etc/os-release 2>/dev/null",
     "kernel": "uname -r",
     "clock": CLOCK,
@@ -26,9 +30,7 @@ PROBES: Mapping[str, str] = {
     "machine_id": "cat /etc/machine-id 2>/dev/null",
     "boot_id": "cat /proc/sys/kernel/random/boot_id 2>/dev/null",
     "package": f"dpkg-query -W -f='${{Version}}\\n' {PACKAGE} 2>/dev/null || rpm -q --qf '%{{VERSION}}-%{{RELEASE}}\\n' {PACKAGE} 2>/dev/null || true",
-    "kernels": "ls -1d /boot/vmlinuz-* /lib/modules/*/vmlinuz 2>/dev/null",
-    "reboot": "ls -d /run/reboot-required 2>/dev/null",
-    "timeout": "timeout -k 1 5 true 2>/dev/null && echo yes || true",
+    "reboot": f"ls -1d {_REBOOT_FILE} /boot/vmlinuz-* /lib/modules/*/vmlinuz 2>/dev/null",
 }
 
 
@@ -72,7 +74,7 @@ class Identity:
         """Why the host waits for a reboot, or empty: until then a fixed package may still be found vulnerable."""
         if self.newer_kernel:
             return f"kernel {self.newer_kernel} is installed, {self.kernel} runs"
-        return "/run/reboot-required exists" if self.reboot_required else ""
+        return f"{_REBOOT_FILE} exists" if self.reboot_required else ""
 
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:
@@ -117,11 +119,13 @@ def read_identity(answers: Mapping[str, str], host_key: str, controller: datetim
         raise ValueError(
             "it does not answer like a Linux host: `id -u`, `date` or `cat /proc/uptime` prints something else"
         ) from error
+    said, _, fqdn = answers["fqdn"].partition("\n")
+    files = answers["reboot"].splitlines()
     return Identity(
         uid=uid,
         user=answers["user"],
         hostname=answers["hostname"],
-        fqdn=answers["fqdn"],
+        fqdn=fqdn.strip(),
         system=_system(answers["system"]),
         kernel=answers["kernel"],
         clock=clock,
@@ -131,9 +135,9 @@ def read_identity(answers: Mapping[str, str], host_key: str, controller: datetim
         boot_id=answers["boot_id"],
         agent_version=_version(answers["package"]),
         host_key=host_key,
-        newer_kernel=_newer_kernel(answers["kernels"], answers["kernel"]),
-        reboot_required=bool(answers["reboot"]),
-        has_timeout=answers["timeout"] == "yes",
+        newer_kernel=_newer_kernel(files, answers["kernel"]),
+        reboot_required=_REBOOT_FILE in files,
+        has_timeout=said == "timeout",
     )
 
 
@@ -149,11 +153,9 @@ def _version(answer: str) -> str:
     return line if re.fullmatch(r"\d[\w.+:~-]*", line) else ""
 
 
-def _newer_kernel(listing: str, running: str) -> str:
+def _newer_kernel(files: Sequence[str], running: str) -> str:
     """The newest installed kernel of the running one's flavour, if it is newer."""
-    paths = (
-        re.fullmatch(r"/boot/vmlinuz-(.+)|/lib/modules/(.+)/vmlinuz", line) for line in listing.splitlines()
-    )
+    paths = (re.fullmatch(r"/boot/vmlinuz-(.+)|/lib/modules/(.+)/vmlinuz", file) for file in files)
     versions = [match[1] or match[2] for match in paths if match]
     rivals = [version for version in versions if _flavour(version) == _flavour(running)]
     newest = max(rivals, key=_order, default="")

@@ -18,7 +18,7 @@ from qualys_verify.observation import _DECLARED
 from qualys_verify.reasons import Denied, Inconclusive, NotApplicable
 from qualys_verify.settings import read_settings
 from qualys_verify.targets import Target
-from tests.runbook.pretend import CONF, MISSING, Script
+from tests.runbook.pretend import MISSING, Script
 
 importlib.import_module("fixtures.service")
 importlib.import_module("fixtures.requests")
@@ -146,7 +146,7 @@ def test_a_program_that_may_not_be_listed_is_not_absent(host):
 def test_a_user_that_is_not_root_reads_as_it_is_and_never_asks_for_sudo(host):
     place, script = host({"head -c 262144": MISSING}, uid="1000")
     look("identity", place)
-    assert f"head -c 262144 {CONF}" in script.commands
+    assert "head -c 262144 /etc/qualys/hostid" in script.commands
     assert not [command for command in script.commands if "sudo" in command]
     place, script = host({"true": ""}, uid="1000", sudo=True)
     place.run(root("true"))

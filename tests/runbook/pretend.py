@@ -23,7 +23,6 @@ MACHINE = {
     "cat ": "",
     "dpkg-query": "",
     "ls -1d": "",
-    "ls -d": "",
 }
 
 
@@ -54,7 +53,7 @@ class Script:
     @property
     def asked(self):
         """What was asked besides who answers and what time it is."""
-        return [command for command in self.commands if not command.startswith(("date", *MACHINE))]
+        return [command for command in self.commands if not command.startswith(("now=", *MACHINE))]
 
     def _reply(self, command):
         answer = self._answer(command.removeprefix("sudo -n "))
@@ -68,7 +67,7 @@ class Script:
         return Reply(command, status, stdout, stderr, self.now, 0.1)
 
     def _answer(self, command):
-        if command.startswith("date"):
+        if command.startswith("now="):
             return f"{self.now.timestamp():.0f} +0000\n{self.now.timestamp() - 86400:.0f} +0000"
         found = [answer for start, answer in self.answers.items() if command.startswith(start)]
         assert found, f"nobody was to run {command}"

@@ -40,11 +40,11 @@ IDS_AT = ("/etc/qualys/hostid", "/etc/opt/qualys/hostid")
 
 
 def test_who_answers_is_found_out_and_sudo_is_put_to_the_proof(stage, look):
-    host, script = stage({f"{HEAD} {CONF}": ACTIVATED, f"{HEAD} {IDS_AT[0]}": f"{UUID}\n", HEAD: MISSING})
+    host, script = stage({f"{HEAD} {IDS_AT[0]}": f"{UUID}\n", HEAD: MISSING})
     seen = look("identity", host)
     assert seen == replace(host.identity, hostids=(sha256(UUID.encode()).hexdigest(),))
     assert seen.uptime == timedelta(days=3)
-    assert script.asked == [f"sudo -n {HEAD} {path}" for path in (CONF, *IDS_AT)]
+    assert script.asked == [f"sudo -n {HEAD} {path}" for path in IDS_AT]
     assert UUID not in "".join(map(str, (seen, *host.record.replies)))
 
 
@@ -61,7 +61,7 @@ def test_the_agents_id_is_no_longer_kept_once_it_is_known(stage, look):
     [MISSING, (1, "", "head: Permission denied"), "", "\n", "00000000-0000-0000-0000-000000000000\n"],
 )
 def test_that_the_files_of_the_proof_are_missing_proves_sudo_as_well(stage, look, answer):
-    host, _ = stage({f"{HEAD} {CONF}": MISSING, HEAD: answer})
+    host, _ = stage({HEAD: answer})
     seen = look("identity", host)
     assert (seen.hostname, seen.hostids) == ("web1", ())
 
@@ -72,7 +72,7 @@ def test_an_id_that_an_earlier_installation_left_is_shown_beside(stage, look):
     named = Layout(configuration=PurePosixPath("/c/d/agent.conf"), hostid=PurePosixPath("/h"))
     host, script = stage({HEAD: UUID}, layout=named)
     assert len(look("identity", host).hostids) == 1
-    assert script.asked == [f"sudo -n {HEAD} /c/d/agent.conf", f"sudo -n {HEAD} /h"]
+    assert script.asked == [f"sudo -n {HEAD} /h"]
 
 
 @pytest.mark.parametrize(

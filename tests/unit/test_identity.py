@@ -50,7 +50,7 @@ def test_what_does_not_answer_like_linux_is_no_host(missing):
     ],
 )
 def test_a_newer_kernel_than_the_running_one(listing, newer):
-    found = identity(kernels=listing)
+    found = identity(reboot=listing)
     assert found.newer_kernel == newer
     assert bool(found.why_reboot) == bool(newer)
 
