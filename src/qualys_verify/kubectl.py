@@ -60,7 +60,7 @@ _REASONS = (
     ),
     (
         re.compile(
-            r"broken pipe|reset by peer|unexpected EOF|Timeout occurred"
+            r"broken pipe|reset by peer|\bEOF\b|Timeout occurred"
             r"|unable to upgrade(?! connection: container not found)|Upgrade request required",
             re.IGNORECASE,
         ),

@@ -356,6 +356,7 @@ def test_a_missing_permission_names_the_rule_and_where_it_belongs():
         ("error: write tcp 192.0.2.1:5->192.0.2.2:443: write: broken pipe", "was cut off"),
         ("error: Timeout occurred", "was cut off"),
         ("error: error reading from error stream: websocket: close 1006: unexpected EOF", "was cut off"),
+        ("error: EOF", "was cut off"),
         ("error: unable to upgrade connection: <!DOCTYPE html>", "was cut off"),
         ("Error from server (BadRequest): Upgrade request required", "was cut off"),
     ],
