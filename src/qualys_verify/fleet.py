@@ -174,13 +174,17 @@ class Fleet:
     def _look(self, host: Host, plan: Sequence[Observation], visit: Visit, journal: Witness) -> None:
         target = host.target
         sightings = self._sightings.setdefault(target.id, {})
+        asking = [item for item in plan if item.asks]
         for item in plan:
+            if item in asking[:1]:
+                host.expect(command for other in asking if other.asks for command in other.asks(host))
             visit.observation, host.waiting = item.name, None
             host.record = Record(target.id, item.name, journal)
             sightings[item.name] = self._make(host, item, sightings)
             if _is_loss(item, sightings):
                 self._losses.add(target.id)
             journal.observed(target.id, item.name, sightings[item.name])
+        host.forget()
 
     def _make(self, host: Host, item: Observation, sightings: Mapping[str, Sighting]) -> Sighting:
         """One observation, unless something that it needs was not seen: then that is its reason too."""

@@ -6,6 +6,7 @@ What a banner, a `.bashrc` or a dead container prints is outside the frame, and 
 import itertools
 import re
 import secrets
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -55,25 +56,41 @@ class Frame:
         """What stands at the beginning of each mark's line."""
         return f"{self.first}{self.second}".encode()
 
-    def script(self, commands: Sequence[str]) -> str:
+    def script(self, commands: Sequence[str], guard: Sequence[str] = ()) -> str:
         """The script for `/bin/sh`: messages in English, the zone of the machine, lines of any length, the system's programs on PATH.
 
-        Each command has a shell of its own, so that `exit` or a variable in it is no end of the frame.
+        Each command has a shell of its own, so that `exit` or a variable in it is no end of the frame. `guard` is what
+        all of them together are run by: a program that may end them.
         """
         lines = [
             "LC_ALL=C; LANGUAGE=; export LC_ALL LANGUAGE; unset TZ COLUMNS",
             'PATH="${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"; export PATH',
-            f"a={self.first}; b={self.second}",
-            r"""mark() { printf '\n%s%s %s\n' "$a" "$b" "$1"; printf '\n%s%s %s\n' "$a" "$b" "$1" >&2; }""",
+            *self._marks,
             "mark begin",
         ]
-        lines += [f"( {command}\n) </dev/null; mark $?" for command in commands]
+        marked = [f"( {command}\n) </dev/null; mark $?" for command in commands]
+        if guard:
+            # It outlives what it waits for: a guard that sees it end would not go on to kill what ignores a request to end.
+            guarded = "\n".join([*self._marks, "trap 'exit 143' TERM", *marked])
+            marked = [f"{shlex.join((*guard, '/bin/sh', '-c', guarded))} </dev/null"]
+        lines += marked
         # The last mark is followed by another: some clients strip what ends the output.
         return "\n".join([*lines, "mark end", "exit 0", ""])
+
+    @property
+    def _marks(self) -> tuple[str, str]:
+        return (
+            f"a={self.first}; b={self.second}",
+            r"""mark() { printf '\n%s%s %s\n' "$a" "$b" "$1"; printf '\n%s%s %s\n' "$a" "$b" "$1" >&2; }""",
+        )
 
     def has_begun(self, raw: RawResult) -> bool:
         """Whether a shell of the target's ran our script at all."""
         return self._parts(raw.stdout) != []
+
+    def has_ended(self, raw: RawResult) -> bool:
+        """Whether it ran to its end; where a guard ended what it guards, not all commands have."""
+        return [status for status, _ in self._parts(raw.stdout)].count(None) > 1
 
     def outcomes(self, raw: RawResult) -> list[Outcome]:
         """The commands that ran to their end, in order."""

@@ -2,20 +2,20 @@
 
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import PurePosixPath
 from threading import Lock
 from typing import Protocol
 
 from qualys_verify.agent.clock import HostClock, parse_clock
-from qualys_verify.agent.commands import beginning
 from qualys_verify.agent.container import Container
 from qualys_verify.agent.layout import Layout
-from qualys_verify.identity import CLOCK, PROBES, Identity, read_identity
+from qualys_verify.ahead import Ahead
+from qualys_verify.asked import CLOCK, Asked, Command, Line, beginnings
+from qualys_verify.identity import PROBES, Identity, read_identity
 from qualys_verify.once import once
 from qualys_verify.reasons import Denied, Inconclusive, NotApplicable, TimedOut, Unreachable
 from qualys_verify.settings import Settings
@@ -40,40 +40,7 @@ _NO_SUCH_FILE = re.compile(
 )
 
 
-def whole(output: str) -> str:
-    """Keep a command's output for the evidence as it is."""
-    return output
-
-
-def digest(output: str) -> str:
-    """Keep only its size and SHA-256: configuration files hold ids and tokens, which no report may show."""
-    data = output.encode("utf-8", "surrogateescape")
-    return f"[{len(data)} bytes, SHA-256 {sha256(data).hexdigest()}; not shown, it may hold ids and tokens]"
-
-
-@dataclass(frozen=True)
-class Command:
-    """One command for a target.
-
-    `as_root` puts `sudo -n` before exactly it, where the login is not root already. `show` says what of its
-    output is kept for the evidence. `filter` is what the output goes through, without root; the status is then
-    the filter's.
-    """
-
-    argv: tuple[str, ...]
-    as_root: bool = False
-    filter: tuple[str, ...] = ()
-    show: Callable[[str], str] = whole
-
-
-def user(*argv: str) -> Command:
-    """A command that any login may run."""
-    return Command(argv)
-
-
-def root(*argv: str, show: Callable[[str], str] = whole) -> Command:
-    """A command that needs root: the agent's files cannot even be seen otherwise (facts, section 2)."""
-    return Command(argv, as_root=True, show=show)
+_PROBES = tuple(map(Line, PROBES.values()))
 
 
 class Claims:
@@ -199,6 +166,8 @@ class Host:
         self._company = company
         self._is_cleared = False
         self._answers: dict[tuple[str, ...], tuple[datetime, Reply] | Inconclusive] = {}
+        self._ahead = Ahead()
+        self._looked_ahead_in = self.record
 
     @property
     def layout(self) -> Layout:
@@ -212,7 +181,7 @@ class Host:
         Raises Unreachable or TimedOut when nobody does, Inconclusive when it is no host that can be judged.
         """
         controller = datetime.now(UTC)
-        replies = self._run(list(PROBES.values()), [whole] * len(PROBES))
+        replies = self.run(*_PROBES)
         answers = {name: reply.stdout.strip() for name, reply in zip(PROBES, replies, strict=True)}
         try:
             found = read_identity(answers, self._transport.host_key, controller)
@@ -244,48 +213,75 @@ class Host:
         ask, use = (*self._sudo, "-l", *self._guard, "true"), (*self._sudo, *self._guard, "true")
         # Asked first, because a refusal is logged and mailed at some sites; then used, because `-l` also lists
         # what needs a password.
-        (reply,) = self._run([f"{shlex.join(ask)} >/dev/null 2>&1 && {shlex.join(use)}"], [whole])
+        (reply,) = self.run(Line(f"{shlex.join(ask)} >/dev/null 2>&1 && {shlex.join(use)}"))
         return reply.status == 0
 
-    def run(self, *commands: Command) -> tuple[Reply, ...]:
+    def run(self, *commands: Asked) -> tuple[Reply, ...]:
         """Run commands in one round trip.
 
         Raises Denied when sudo refuses one of them, besides what the transport raises.
         """
-        return self._run(
-            [self._text(command) for command in commands], [command.show for command in commands]
-        )
+        replies = self._ahead.take(commands, self._look_ahead) or self._run(commands)
+        for command, reply in zip(commands, replies, strict=True):
+            self.record.command(replace(reply, stdout=command.show(reply.stdout)))
+        for reply in replies:
+            self._check_sudo(reply)
+            self._check_deadline(reply)
+        return replies
+
+    def _run(self, commands: Sequence[Asked]) -> tuple[Reply, ...]:
+        texts = [self._text(command) for command in commands]
+        try:
+            with self._company.call():
+                return self._transport.run(texts)
+        except Unreachable as reason:
+            self.note(f"{reason}; the client said:\n{reason.said}")
+            raise
+
+    def expect(self, commands: Iterable[Asked]) -> None:
+        """What observations to come will ask: it is fetched along with the first of it, and each finds its own there.
+
+        Only looks, and only until the agent is asked to act or something is waited for.
+        """
+        self._ahead.expect(commands)
+
+    def forget(self) -> None:
+        """What was fetched along is too old now; what nobody has asked for is kept for the evidence all the same."""
+        for command, reply in self._ahead.drop():
+            self._looked_ahead_in.command(replace(reply, stdout=command.show(reply.stdout)))
+
+    def _look_ahead(self, commands: Sequence[Asked]) -> tuple[Reply, ...]:
+        """Run what is expected: less may come of it than was asked, and nothing is judged by that.
+
+        All of it has the time of one command: what was not seen by then is asked again by itself, with its own.
+        """
+        self._looked_ahead_in = self.record
+        if not self.may_guard:
+            return ()
+        try:
+            with self._company.call():
+                if self._elevates or not self.identity.has_group_timeout:
+                    return self._transport.run([self._text(command) for command in commands])
+                return self._transport.run_within(self._guard, [command.text for command in commands])
+        except (Unreachable, TimedOut) as reason:
+            self.note(f"looked ahead in vain: {reason}")
+            return ()
 
     def clock(self) -> HostClock:
         """The target's clock, now."""
         return self.run_timed()[0]
 
-    def run_timed(self, *commands: Command) -> tuple[HostClock, tuple[Reply, ...]]:
+    def run_timed(self, *commands: Asked) -> tuple[HostClock, tuple[Reply, ...]]:
         """Run commands in one round trip, and read the target's clock just after them."""
-        texts, shows = map(self._text, commands), (command.show for command in commands)
-        *replies, clock = self._run([*texts, CLOCK], [*shows, whole])
+        *replies, clock = self.run(*commands, CLOCK)
         return _read_clock(self.target.id, clock.stdout), tuple(replies)
-
-    def _run(self, texts: Sequence[str], shows: Sequence[Callable[[str], str]]) -> tuple[Reply, ...]:
-        try:
-            with self._company.call():
-                replies = self._transport.run(texts)
-        except Unreachable as reason:
-            self.note(f"{reason}; the client said:\n{reason.said}")
-            raise
-        for reply, show in zip(replies, shows, strict=True):
-            self.record.command(replace(reply, stdout=show(reply.stdout)))
-        for reply in replies:
-            self._check_sudo(reply)
-            self._check_deadline(reply)
-        return replies
 
     def read(self, *paths: PurePosixPath) -> tuple[str | None, ...]:
         """The beginnings of files that only root may read, None where there is no such file.
 
         Raises Denied where a file may not be looked at: "may not look" is never "not there".
         """
-        replies = self.run(*(root(*beginning(path), show=digest) for path in paths))
+        replies = self.run(*beginnings(*paths))
         return tuple(self.content(reply) for reply in replies)
 
     def content(self, reply: Reply) -> str | None:
@@ -347,11 +343,13 @@ class Host:
         )
 
     def _trigger(self, command: Command) -> tuple[datetime, Reply]:
-        clock, reply = self._run([CLOCK, self._text(command)], [whole, command.show])
+        self.forget()
+        clock, reply = self.run(CLOCK, command)
         return _read_clock(self.target.id, clock.stdout).now, reply
 
     def sleep(self, seconds: float) -> None:
         """Wait between two readings, without holding a turn. Raises Interrupted."""
+        self.forget()
         self._transport.rest()
         self._company.sleep(seconds)
 
@@ -367,16 +365,14 @@ class Host:
         """Have these texts of this host taken out of everything that is kept from now on."""
         self.record.scribe.learn(*secrets)
 
-    def _text(self, command: Command) -> str:
+    def _text(self, command: Asked) -> str:
         """The command as it is run: with `sudo -n` where it is needed, and the target's own deadline."""
-        text = shlex.join(self._argv(command))
-        return f"{text} | {shlex.join(command.filter)}" if command.filter else text
+        return command.text if isinstance(command, Line) else command.after(self._before(command))
 
-    def _argv(self, command: Command) -> tuple[str, ...]:
+    def _before(self, command: Command) -> tuple[str, ...]:
         if (command.as_root and self._elevates) or self.settings.sudo:
-            guard = self._guard if self.may_guard else ()
-            return (*self._sudo, *guard, *command.argv)
-        return (*(self._guard if self.identity.has_timeout else ()), *command.argv)
+            return (*self._sudo, *(self._guard if self.may_guard else ()))
+        return self._guard if self.identity.has_timeout else ()
 
     @property
     def _elevates(self) -> bool:

@@ -5,15 +5,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
+from shlex import quote
 
-from qualys_verify.agent.clock import HostClock, parse_clock
+from qualys_verify.agent.clock import ASK_CLOCK, HostClock, parse_clock
 
-# Now, and a day ago where `date` can tell it.
-CLOCK = "now=$(date '+%s %z'); echo \"$now\"; date -d \"@$((${now% *} - 86400))\" '+%s %z' 2>/dev/null"
 PACKAGE = "qualys-cloud-agent"
 # The name of the fact that a host waits for a reboot.
 REBOOT = "reboot required"
 _REBOOT_FILE = "/run/reboot-required"
+
+# /etc/machine-id, and the kernel's own id of this boot, whichever of them is there.
+_IDS = re.compile(r"(?P<machine>.*?)\s*(?P<boot>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})?", re.DOTALL)
+# GNU's `timeout` is the head of a group of processes, and ends all of it; others end the one that they have started, in
+# the group of the shell that has called them: `$0` is that shell.
+_GUARDED = """read -r _ _ _ parent group _ </proc/self/stat
+[ "$parent" = "$group" ] && [ "$group" != "$0" ]
+echo "timeout $?"; hostname -f"""
 
 # Asked in one round trip, of as few processes as that takes: on a fleet they are most of what a look costs. Their exit
 # statuses say nothing. Only `uid`, `clock` and `uptime` must be answered: without them nothing can be judged. A name server
@@ -21,14 +28,12 @@ _REBOOT_FILE = "/run/reboot-required"
 PROBES: Mapping[str, str] = {
     "uid": "id -u",
     "user": "id -un 2>/dev/null",
-    "hostname": "hostname 2>/dev/null || uname -n",
-    "fqdn": "timeout -k 1 5 /bin/sh -c 'echo timeout; hostname -f' 2>/dev/null",
+    "kernel": "uname -nr",
+    "fqdn": f"timeout -k 1 5 /bin/sh -c {quote(_GUARDED)} $$ 2>/dev/null",
     "system": "cat /etc/os-release 2>/dev/null",
-    "kernel": "uname -r",
-    "clock": CLOCK,
+    "clock": ASK_CLOCK,
     "uptime": "cat /proc/uptime",
-    "machine_id": "cat /etc/machine-id 2>/dev/null",
-    "boot_id": "cat /proc/sys/kernel/random/boot_id 2>/dev/null",
+    "ids": "cat /etc/machine-id /proc/sys/kernel/random/boot_id 2>/dev/null",
     "package": f"dpkg-query -W -f='${{Version}}\\n' {PACKAGE} 2>/dev/null || rpm -q --qf '%{{VERSION}}-%{{RELEASE}}\\n' {PACKAGE} 2>/dev/null || true",
     "reboot": f"ls -1d {_REBOOT_FILE} /boot/vmlinuz-* /lib/modules/*/vmlinuz 2>/dev/null",
 }
@@ -39,7 +44,8 @@ class Identity:
     """Who answered, as far as the host tells; empty where it does not.
 
     `offset` is how far its clock is ahead of the controller's. `host_key` is the fingerprint of the key that
-    SSH verified. `has_timeout`: the target can end a command of ours by itself. `hostids` are the SHA-256 of the
+    SSH verified. `has_timeout`: the target can end a command of ours by itself; `has_group_timeout`: with all that it has
+    started. `hostids` are the SHA-256 of the
     agent's ids (several where an earlier installation has left one): only root may read them, see `fingerprint`. `around` is what
     is known from outside of a container: pairs of a name and a value. `client` is what spoke SSH with it.
     """
@@ -60,6 +66,7 @@ class Identity:
     newer_kernel: str
     reboot_required: bool
     has_timeout: bool
+    has_group_timeout: bool
     hostids: tuple[str, ...] = ()
     around: tuple[tuple[str, str], ...] = ()
     client: str = ""
@@ -119,25 +126,29 @@ def read_identity(answers: Mapping[str, str], host_key: str, controller: datetim
         raise ValueError(
             "it does not answer like a Linux host: `id -u`, `date` or `cat /proc/uptime` prints something else"
         ) from error
+    hostname, _, kernel = answers["kernel"].rpartition(" ")
     said, _, fqdn = answers["fqdn"].partition("\n")
+    ids = _IDS.fullmatch(answers["ids"])
+    assert ids is not None  # noqa: S101  # anything may stand before what is optional
     files = answers["reboot"].splitlines()
     return Identity(
         uid=uid,
         user=answers["user"],
-        hostname=answers["hostname"],
+        hostname=hostname,
         fqdn=fqdn.strip(),
         system=_system(answers["system"]),
-        kernel=answers["kernel"],
+        kernel=kernel,
         clock=clock,
         offset=clock.now - controller.replace(microsecond=0),
         uptime=uptime,
-        machine_id=answers["machine_id"],
-        boot_id=answers["boot_id"],
+        machine_id=ids["machine"],
+        boot_id=ids["boot"] or "",
         agent_version=_version(answers["package"]),
         host_key=host_key,
-        newer_kernel=_newer_kernel(files, answers["kernel"]),
+        newer_kernel=_newer_kernel(files, kernel),
         reboot_required=_REBOOT_FILE in files,
-        has_timeout=said == "timeout",
+        has_timeout=said.startswith("timeout "),
+        has_group_timeout=said == "timeout 0",
     )
 
 

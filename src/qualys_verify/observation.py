@@ -16,22 +16,28 @@ from typing import Any, Protocol
 
 import pytest
 
+from qualys_verify.asked import Asked
 from qualys_verify.host import Host, Record
 from qualys_verify.reasons import Inconclusive, NotApplicable
 from qualys_verify.targets import Target
 
 LIVE_HOST = "host"
+Asks = Callable[[Host], Iterable[Asked]]
 
 
 @dataclass(frozen=True)
 class Observation:
-    """One way of looking: its name, what it needs, what it uses if it is there, and the function that looks."""
+    """One way of looking: its name, what it needs, what it uses if it is there, and the function that looks.
+
+    `asks` tells what it is going to ask of a host, as far as that is known before anything was seen there.
+    """
 
     name: str
     needs: tuple[str, ...]
     uses: tuple[str, ...]
     look: Callable[..., object]
     is_trigger: bool
+    asks: Asks | None = None
 
     def make(self, host: Host, seen: Mapping[str, object]) -> object:
         """Look at a host, given the values of the other observations; returns the value or raises a reason."""
@@ -77,18 +83,23 @@ def observation(look: Callable[..., Any]) -> Callable[..., Any]:
     return _declare(look, is_trigger=False)
 
 
+def observation_that_asks(asks: Asks) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The same, where it is known what it is going to ask: that is fetched along with what others ask (see `ahead`)."""
+    return lambda look: _declare(look, is_trigger=False, asks=asks)
+
+
 def trigger(look: Callable[..., Any]) -> Callable[..., Any]:
     """Declare an observation that makes the agent act; a test that needs it carries the marker `trigger`."""
     return _declare(look, is_trigger=True)
 
 
-def _declare(look: Callable[..., Any], *, is_trigger: bool) -> Callable[..., Any]:
+def _declare(look: Callable[..., Any], *, is_trigger: bool, asks: Asks | None = None) -> Callable[..., Any]:
     parameters = [item for name, item in inspect.signature(look).parameters.items() if name != LIVE_HOST]
     needs = tuple(item.name for item in parameters if item.default is item.empty)
     uses = tuple(item.name for item in parameters if item.default is not item.empty)
     name = look.__name__
     _plan.cache_clear()
-    _DECLARED[name] = Observation(name, needs, uses, look, is_trigger)
+    _DECLARED[name] = Observation(name, needs, uses, look, is_trigger, asks)
 
     def fixture(target: Target, sightings: Sightings) -> object:
         return value_of(sightings.sighting(target, name))

@@ -72,21 +72,25 @@ class Transport:
         Raises Unreachable when the first did not run on the target or the connection was lost, TimedOut when
         they did not end in time, Interrupted when the run was stopped.
         """
+        return self.run_within((), commands)
+
+    def run_within(self, guard: Sequence[str], commands: Sequence[str]) -> tuple[Reply, ...]:
+        """The same, all of them together by a program that may end them: a Reply for each that had ended by then."""
         frame = Frame.new()
         started, clock = datetime.now(UTC), time.monotonic()
         try:
-            raw = self._backend.deliver(frame.script(commands), frame.mark)
+            raw = self._backend.deliver(frame.script(commands, guard), frame.mark)
         except Inconclusive as reason:
             named = str(reason).startswith(self._target.id)
             raise type(reason)(str(reason) if named else f"{self._target.id}: {reason}") from reason
         took = time.monotonic() - clock
         self.host_key = self.host_key or host_key(raw)
         outcomes = frame.outcomes(raw)
-        if len(outcomes) < len(commands):
+        if len(outcomes) < len(commands) and not (guard and frame.has_ended(raw)):
             raise self._lost(raw, commands, len(outcomes), has_begun=frame.has_begun(raw))
         return tuple(
             Reply(command, outcome.status, text(outcome.stdout), text(outcome.stderr), started, took)
-            for command, outcome in zip(commands, outcomes, strict=True)
+            for command, outcome in zip(commands, outcomes, strict=False)
         )
 
     @property
@@ -122,9 +126,9 @@ class SshTransport(Transport):
         why = self._session.why_openssh
         return f"OpenSSH ({why})" if why else f"asyncssh {version('asyncssh')}"
 
-    def run(self, commands: Sequence[str]) -> tuple[Reply, ...]:
+    def run_within(self, guard: Sequence[str], commands: Sequence[str]) -> tuple[Reply, ...]:
         """See Transport."""
-        replies = super().run(commands)
+        replies = super().run_within(guard, commands)
         self.host_key = self.host_key or self._session.host_key
         return replies
 

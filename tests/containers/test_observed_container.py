@@ -13,7 +13,8 @@ from qualys_verify.agent.dialect import CommandLine, Dialect
 from qualys_verify.agent.layout import HOME, Installation, Layout
 from qualys_verify.agent.processes import Processes
 from qualys_verify.agent.request import ScanType
-from qualys_verify.host import Alone, Host, root
+from qualys_verify.asked import root
+from qualys_verify.host import Alone, Host
 from qualys_verify.observation import _DECLARED
 from qualys_verify.reasons import Denied, Inconclusive, NotApplicable
 from qualys_verify.settings import read_settings

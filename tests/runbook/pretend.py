@@ -17,8 +17,7 @@ MACHINE = {
     "id -u": "1000",
     "cat /proc/uptime": "259200.00 1.00",
     "cat /etc/machine-id": "feed",
-    "hostname": "web1",
-    "uname -r": "6.1.0",
+    "uname -nr": "web1 6.1.0",
     "timeout ": "",
     "cat ": "",
     "dpkg-query": "",
@@ -53,7 +52,7 @@ class Script:
     @property
     def asked(self):
         """What was asked besides who answers and what time it is."""
-        return [command for command in self.commands if not command.startswith(("now=", *MACHINE))]
+        return [command for command in self.commands if not command.startswith(("date", *MACHINE))]
 
     def _reply(self, command):
         answer = self._answer(command.removeprefix("sudo -n "))
@@ -67,7 +66,7 @@ class Script:
         return Reply(command, status, stdout, stderr, self.now, 0.1)
 
     def _answer(self, command):
-        if command.startswith("now="):
+        if command.startswith("date"):
             return f"{self.now.timestamp():.0f} +0000\n{self.now.timestamp() - 86400:.0f} +0000"
         found = [answer for start, answer in self.answers.items() if command.startswith(start)]
         assert found, f"nobody was to run {command}"

@@ -77,7 +77,7 @@ def test_status_is_asked_where_the_script_knows_it(stage, look, answer, kind):
     seen = look("assessment_before", host, installation=HERE, command_line=RUNBOOK_LINE)
     assert (seen.kind, seen.clock.now) == (kind, NOON)
     assert script.asked == [f"sudo -n {SCRIPT} status"]
-    assert script.commands[-1].startswith("now=")
+    assert script.commands[-1].startswith("date")
     (reading,) = host.record.readings
     assert reading.endswith(f"  {seen}")
 

@@ -1,6 +1,9 @@
 """The frame around the output of each command: what is in it ran on the target, what is outside did not."""
 
+import re
 import subprocess
+import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -89,12 +92,20 @@ def test_each_round_trip_has_marks_of_its_own():
     assert Frame.new() != Frame.new()
 
 
-def shell(commands):
+def printed(commands, guard=()):
     """What a real /bin/sh makes of the script."""
     done = subprocess.run(
-        ["/bin/sh"], input=FRAME.script(commands).encode(), capture_output=True, check=False
+        ["/bin/sh"],
+        input=FRAME.script(commands, guard).encode(),
+        capture_output=True,
+        check=False,
+        timeout=20,
     )
-    return FRAME.outcomes(RawResult(done.returncode, done.stdout, done.stderr))
+    return RawResult(done.returncode, done.stdout, done.stderr)
+
+
+def shell(commands):
+    return FRAME.outcomes(printed(commands))
 
 
 @pytest.mark.parametrize(
@@ -120,6 +131,38 @@ def shell(commands):
 def test_a_real_shell(command, outcome):
     assert shell([command, "echo next"])[1:] == [Outcome(0, b"next\n", b"")]
     assert shell([command])[0] == outcome
+
+
+def test_all_of_them_within_one_deadline_are_the_same():
+    commands = ["echo 'it''s'", "printf 'a\\nb'; exit 3", 'cat; echo "$LC_ALL"']
+    guarded = printed(commands, ("timeout", "-k", "5", "30"))
+    assert FRAME.outcomes(guarded) == shell(commands)
+    assert FRAME.has_ended(guarded)
+
+
+def runs(number):
+    """Whether there is such a process, and it has not ended yet."""
+    try:
+        return ") Z " not in Path(f"/proc/{number}/stat").read_text()
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize(
+    "hung", ["sleep 60", "trap '' TERM; while sleep 1; do :; done", "sh -c 'sleep 60; :'"]
+)
+def test_a_deadline_for_all_ends_what_hangs_with_all_that_it_has_started(hung):
+    started = time.monotonic()
+    cut = printed(["echo 1", f"{hung} & echo $! >&2; wait", "echo 3"], ("timeout", "-k", "1", "1"))
+    assert FRAME.outcomes(cut) == [Outcome(0, b"1\n", b"")]
+    assert FRAME.has_ended(cut)
+    assert time.monotonic() - started < 10
+    (number,) = re.findall(rb"^\d+$", cut.stderr, re.MULTILINE)
+    assert not runs(int(number))
+
+
+def test_what_was_lost_has_not_ended():
+    assert not FRAME.has_ended(printed(["echo 1", "kill -9 $$", "echo 3"]))
 
 
 def test_the_commands_before_the_one_that_ended_the_shell():

@@ -10,7 +10,8 @@ from typing import ClassVar
 import pytest
 
 from qualys_verify.agent.layout import Layout
-from qualys_verify.host import Alone, Claims, Host, root, user
+from qualys_verify.asked import root, user
+from qualys_verify.host import Alone, Claims, Host
 from qualys_verify.identity import PROBES
 from qualys_verify.reasons import Denied, Inconclusive, NotApplicable, TimedOut, Unreachable
 from qualys_verify.settings import read_settings
@@ -20,14 +21,13 @@ from qualys_verify.transport import Reply
 pytest_plugins = ["pytester"]
 
 WEB1 = Target("ssh://web1", "ssh", "web1")
+BOOT = "b0070000-0000-4000-8000-000000000000"
 MACHINE = {
     "id -u": "1000",
-    "hostname": "web1",
-    "uname -r": "6.1.0",
-    "now=": "1700000000 +0100\n1699913600 +0200",
+    "uname -nr": "web1 6.1.0",
+    "date": "1700000000 +0100\n1699913600 +0200",
     "cat /proc/uptime": "86400.00 1.00",
-    "cat /etc/machine-id": "feed",
-    "cat /proc/sys": "b007",
+    "cat /etc/machine-id": f"feed\n{BOOT}",
 }
 SCAN = root("/opt/agent.sh", "scan")
 
@@ -41,6 +41,8 @@ class PretendTransport:
         self.host_key = ""
         self.client = ""
         self.container = None
+        self.guards = []
+        self.ended_in_time = None
 
     def rest(self):
         pass
@@ -48,6 +50,10 @@ class PretendTransport:
     def run(self, commands):
         self.commands += commands
         return tuple(self._reply(command) for command in commands)
+
+    def run_within(self, guard, commands):
+        self.guards.append(guard)
+        return self.run(commands)[: self.ended_in_time]
 
     def sent(self, what):
         return [command for command in self.commands if what in command]
@@ -83,7 +89,7 @@ def test_who_answers(open_host):
     identity = host.identity
     assert (identity.uid, identity.hostname, identity.kernel) == (1000, "web1", "6.1.0")
     assert identity.uptime.days == 1
-    assert identity.installation == ("feed", "b007", "web1")
+    assert identity.installation == ("feed", BOOT, "web1")
     assert len(identity.clock.offsets) == 2
     assert len(host.record.replies) == len(transport.commands) == len(PROBES)
     assert host.identity is identity
@@ -98,11 +104,11 @@ def test_who_answers(open_host):
         {"cat /proc/uptime": ""},
         {"cat /proc/uptime": "inf"},
         {"cat /proc/uptime": "nan"},
-        {"now=": ""},
-        {"now=": "soon"},
-        {"now=": "1700000000"},
-        {"now=": "9999999999999999999 +0000"},
-        {"now=": "1700000000 +9"},
+        {"date": ""},
+        {"date": "soon"},
+        {"date": "1700000000"},
+        {"date": "9999999999999999999 +0000"},
+        {"date": "1700000000 +9"},
     ],
     ids=str,
 )
@@ -113,7 +119,7 @@ def test_nonsense_is_no_host(open_host, answers):
 
 
 def test_a_host_that_does_not_know_its_machine_id_is_still_a_host(open_host):
-    host, _ = open_host({"cat /etc/machine-id": "", "cat /proc/sys": ""})
+    host, _ = open_host({"cat /etc/machine-id": ""})
     assert host.identity.installation == ("", "", "web1")
 
 
@@ -146,13 +152,13 @@ GUARD = "timeout -k 5 30"
 )
 def test_the_target_ends_a_hung_command_itself_where_it_can(open_host, uid, allowed, as_user, as_root):
     may = {"sudo -n -l timeout": (allowed, "", "Sorry, user ops is not allowed to execute 'timeout' as root")}
-    host, _ = open_host({"id -u": uid, "timeout -k 1": "timeout", **may})
+    host, _ = open_host({"id -u": uid, "timeout -k 1": "timeout 0", **may})
     assert [reply.command for reply in host.run(user("ls"), root("ls"))] == [as_user, as_root]
 
 
 def test_a_command_that_the_target_ended_has_timed_out(open_host):
     host, _ = open_host(
-        {"id -u": "0", "timeout -k 1": "timeout", "timeout -k 5": (124, "", "")}, command_timeout=0.1
+        {"id -u": "0", "timeout -k 1": "timeout 0", "timeout -k 5": (124, "", "")}, command_timeout=0.1
     )
     with pytest.raises(TimedOut, match=r"longer than 0\.1 s"):
         host.run(root("ls"))
@@ -271,7 +277,7 @@ def test_a_trigger_whose_answer_was_lost_is_not_sent_again(open_host, answers, f
 def test_a_clock_that_cannot_be_read_does_not_make_the_trigger_go_again(open_host):
     host, transport = open_host()
     _ = host.identity
-    transport.answers["now="] = ""
+    transport.answers["date"] = ""
     for _ in range(2):
         with pytest.raises(Inconclusive):
             host.trigger(SCAN)
@@ -356,9 +362,9 @@ def test_a_machine_under_two_names_is_triggered_under_the_first(open_host):
 @pytest.mark.parametrize(
     "difference",
     [
-        {"answers": {"cat /etc/machine-id": "f00d"}},
-        {"answers": {"cat /proc/sys": "cafe"}},
-        {"answers": {"hostname": "web2"}},
+        {"answers": {"cat /etc/machine-id": f"f00d\n{BOOT}"}},
+        {"answers": {"cat /etc/machine-id": f"feed\n{BOOT[:-1]}1"}},
+        {"answers": {"uname -nr": "web2 6.1.0"}},
         {"target": Target("ssh://web2", "ssh", "web2", layout=Layout(home=PurePosixPath("/opt/agent2")))},
     ],
     ids=["machine id", "boot id of a clone", "container on the same node", "another agent there"],
@@ -391,3 +397,120 @@ def test_hosts_are_asked_who_they_are_at_the_same_time(open_host):
     with ThreadPoolExecutor(2) as pool:
         found = list(pool.map(lambda pair: pair[0].identity.hostname, hosts))
     assert found == ["web1", "web1"]
+
+
+# --- looking ahead ---------------------------------------------------------------------------------------
+
+BY_ROOT = {
+    "id -u": "0",
+    "timeout -k 1": "timeout 0",
+    "timeout -k 5 30 ls": "here",
+    "ls /": "here",
+    "ps": "1 init",
+}
+BY_SUDO = {**BY_ROOT, "id -u": "1000", "sudo -n timeout -k 5 30 ls": "here"}
+LS, PS = root("ls", "/"), user("ps")
+
+
+@pytest.fixture
+def looked(open_host):
+    """A host of which `ls` and `ps` are expected, with its transport as it was before."""
+
+    def make(answers, **changes):
+        host, transport = open_host(answers, **changes)
+        _ = host.identity
+        host.expect([LS, PS])
+        transport.commands.clear()
+        return host, transport
+
+    return make
+
+
+def recorded(host):
+    return [reply.command for reply in host.record.replies[len(PROBES) :]]
+
+
+def test_what_is_expected_comes_with_the_first_of_it_within_one_deadline(looked):
+    host, transport = looked(BY_ROOT)
+    assert host.run(LS)[0].stdout == "here"
+    assert (transport.guards, transport.commands) == ([("timeout", "-k", "5", "30")], ["ls /", "ps"])
+    assert recorded(host) == ["ls /"]
+    assert host.run(PS)[0].stdout == "1 init"
+    assert (transport.commands, recorded(host)) == (["ls /", "ps"], ["ls /", "ps"])
+
+
+def test_what_was_taken_is_looked_at_again(looked):
+    host, transport = looked(BY_ROOT)
+    host.run(LS)
+    host.run(LS)
+    assert transport.commands == ["ls /", "ps", "timeout -k 5 30 ls /"]
+
+
+def test_what_is_not_expected_brings_nothing_along(looked):
+    host, transport = looked(BY_ROOT)
+    host.run(user("id"))
+    assert transport.commands == ["timeout -k 5 30 id"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "sent"),
+    [
+        ({**BY_SUDO, "sudo -n -l": (1, "", "")}, ["ls", "timeout -k 5 30 ps"]),
+        ({**BY_ROOT, "timeout -k 1": ""}, []),
+        ({**BY_ROOT, "timeout -k 1": "timeout 1"}, ["timeout -k 5 30 ls /", "timeout -k 5 30 ps"]),
+        (BY_SUDO, ["sudo -n timeout -k 5 30 ls /", "timeout -k 5 30 ps"]),
+    ],
+    ids=["sudo allows no timeout", "no timeout", "a timeout that ends one process", "by sudo"],
+)
+def test_each_command_has_its_own_deadline_where_one_cannot_end_all(looked, answers, sent):
+    host, transport = looked(answers)
+    host.run(LS)
+    assert transport.guards == []
+    if host.may_guard:
+        assert [command for command in transport.commands if "-l" not in command] == sent
+    else:
+        assert transport.sent("ps") == []
+
+
+@pytest.mark.parametrize(
+    "wait", [lambda host: host.sleep(1), lambda host: host.trigger(SCAN)], ids=["wait", "request"]
+)
+def test_what_was_seen_before_a_wait_or_a_request_is_too_old_after_it(looked, wait):
+    host, transport = looked(BY_ROOT)
+    host.run(LS)
+    wait(host)
+    assert "ps" in recorded(host), "what was run is kept for the evidence"
+    host.run(PS)
+    assert transport.commands[-1] == "timeout -k 5 30 ps"
+    host.forget()
+    assert recorded(host).count("ps") == 1
+
+
+def test_nothing_is_expected_after_a_wait(looked):
+    host, transport = looked(BY_ROOT)
+    host.sleep(1)
+    host.run(LS)
+    assert transport.commands == ["timeout -k 5 30 ls /"]
+
+
+def test_what_did_not_end_in_time_is_asked_by_itself(looked):
+    host, transport = looked(BY_ROOT)
+    transport.ended_in_time = 1
+    host.run(LS)
+    host.run(PS)
+    assert transport.commands[-1] == "timeout -k 5 30 ps"
+
+
+@pytest.mark.parametrize("reason", [Unreachable("lost"), TimedOut("no answer")])
+def test_looking_ahead_in_vain_is_no_verdict(looked, reason):
+    host, transport = looked({**BY_ROOT, "ps": reason})
+    assert host.run(LS)[0].stdout == "here"
+    assert host.record.readings[0].endswith(f"looked ahead in vain: {reason}")
+    assert transport.commands.count("timeout -k 5 30 ls /") == 1
+
+
+def test_a_refusal_is_told_to_who_asks(looked):
+    host, _ = looked({**BY_SUDO, "sudo -n timeout -k 5 30 ls": (1, "", "sudo: a password is required")})
+    assert host.run(PS)[0].stdout == ""
+    with pytest.raises(Denied):
+        host.run(LS)

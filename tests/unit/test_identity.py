@@ -1,19 +1,22 @@
 """Who answers, and what can be told of it."""
 
+import os
+import shutil
 import subprocess
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from qualys_verify.agent.clock import ASK_CLOCK, parse_clock
 from qualys_verify.identity import PROBES, fingerprint, read_identity
 
 NOW = datetime(2026, 11, 21, 20, 15, 0, 500_000, tzinfo=UTC)
 ANSWERS = dict.fromkeys(PROBES, "") | {
     "uid": "1000",
     "user": "ops",
-    "hostname": "web1",
-    "kernel": "6.1.0-18-amd64",
+    "kernel": "web1 6.1.0-18-amd64",
     "clock": f"{int(NOW.timestamp()) + 90} +0100\n{int(NOW.timestamp()) - 86310} +0100",
     "uptime": "5000.10 1.00",
 }
@@ -78,15 +81,81 @@ def test_the_system_s_name():
     )
 
 
+BOOT = "b0070000-0000-4000-8000-00000000000%d"
+
+
 def test_two_names_of_one_machine_are_one_installation():
-    assert (
-        identity(machine_id="a", boot_id="b").installation
-        == identity(machine_id="a", boot_id="b").installation
+    here = identity(ids=f"feed\n{BOOT % 1}").installation
+    assert here == identity(ids=f"feed\n{BOOT % 1}").installation
+    assert here != identity(ids=f"feed\n{BOOT % 2}").installation
+
+
+@pytest.mark.parametrize(
+    ("printed", "ids"),
+    [
+        (f"feed\n{BOOT % 1}", ("feed", BOOT % 1)),
+        (f"{BOOT % 2}\n{BOOT % 1}", (BOOT % 2, BOOT % 1)),
+        (BOOT % 1, ("", BOOT % 1)),
+        ("feed", ("feed", "")),
+        ("", ("", "")),
+    ],
+)
+def test_the_ids_of_a_machine_and_of_its_boot(printed, ids):
+    found = identity(ids=printed)
+    assert (found.machine_id, found.boot_id) == ids
+
+
+def ask(line, path=None):
+    """What a real /bin/sh prints."""
+    environment = {"PATH": path or os.environ["PATH"], "LC_ALL": "C"}
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"( {line}\n) </dev/null; :"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+        start_new_session=True,  # as a server starts it
     )
-    assert (
-        identity(machine_id="a", boot_id="b").installation
-        != identity(machine_id="a", boot_id="c").installation
+    return done.stdout.strip()
+
+
+def with_program(folder, name, text):
+    program = folder / name
+    program.write_text(f"#!/bin/sh\n{text}\n")
+    program.chmod(0o755)
+    return f"{folder}:{os.environ['PATH']}"
+
+
+@pytest.mark.parametrize(
+    ("timeout", "alone", "with_all"),
+    [
+        (None, True, True),
+        ('shift 3; exec "$@"', True, False),  # as BusyBox: the program is no head of a group
+        ('echo "timeout: invalid option -- k" >&2; exit 1', False, False),
+    ],
+    ids=["GNU", "of one process", "without -k"],
+)
+def test_how_a_target_ends_a_command(tmp_path, timeout, alone, with_all):
+    path = with_program(tmp_path, "timeout", timeout) if timeout else None
+    found = identity(fqdn=ask(PROBES["fqdn"], path))
+    assert (found.has_timeout, found.has_group_timeout) == (alone, with_all)
+    assert found.fqdn == (ask("hostname -f") if alone else "")
+
+
+@pytest.mark.parametrize("by_gnu", [True, False])
+def test_every_date_tells_the_time_and_gnus_a_day_ago(tmp_path, by_gnu):
+    path = (
+        None
+        if by_gnu
+        else with_program(tmp_path, "date", f'[ "$1" != -f ] && exec {shutil.which("date")} "$@"')
     )
+    lines = ask(ASK_CLOCK, path).splitlines()
+    assert abs(parse_clock(lines).now.timestamp() - time.time()) < 5
+    if by_gnu:
+        today, yesterday = (int(line.split()[0]) for line in lines)
+        assert today - yesterday == 86400
+    else:
+        assert len(lines) == 1
 
 
 def test_the_agents_id_is_shown_as_anyone_can_reckon_it(tmp_path):

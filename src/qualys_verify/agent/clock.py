@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+# Now, and a day ago where `date` can tell it: GNU's tells both at once.
+ASK_CLOCK = "date -f - '+%s %z' 2>/dev/null <<'END' || date '+%s %z'\nnow\n24 hours ago\nEND"
 # What a log line may lie in the future by before it is strange: the clock is read after the log.
 TOLERANCE = timedelta(seconds=90)
 
