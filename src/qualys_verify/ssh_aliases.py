@@ -30,19 +30,25 @@ _PLACE = ("hostname", "port", "proxyjump", "proxycommand")
 
 @dataclass(frozen=True)
 class Block:
-    """The patterns of one `Host` line; `outer` are those around the `Include` that it came by, `address` its `HostName`."""
+    """The patterns of one `Host` line, or the criteria of a `Match`.
+
+    `outer` are the patterns around the `Include` that it came by, `address` its `HostName`.
+    """
 
     patterns: tuple[str, ...]
     outer: tuple[tuple[str, ...], ...] = ()
     address: str = ""
+    criteria: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
         """The hosts that it names and does not exclude: neither patterns nor negations."""
         concrete = (pattern for pattern in self.patterns if not re.search(r"[*?!]", pattern))
-        return tuple(
-            name for name in concrete if all(_applies(part, name) for part in (self.patterns, *self.outer))
-        )
+        return tuple(name for name in concrete if self.holds_for(name))
+
+    def holds_for(self, name: str) -> bool:
+        """Whether the line holds for a host."""
+        return all(_applies(part, name) for part in (self.patterns, *self.outer))
 
 
 def find(spec: AliasSpec, config: Path | None, deadline: Deadline) -> tuple[Target, ...]:
@@ -141,8 +147,10 @@ def _blocks(file: Path, base: Path, outer: tuple[tuple[str, ...], ...], depth: i
             block = replace(block, address=block.address or " ".join(words))
         else:
             yield block
-            holds = (words,) if keyword == "host" else ()  # whether a `Match` does is only known of a host
-            around, block = (*outer, *holds), Block(*holds or ((),), outer)
+            if keyword == "host":
+                around, block = (*outer, words), Block(words, outer)
+            else:  # whether it holds is only known of a host
+                around, block = outer, Block((), outer, criteria=words)
     yield block
 
 

@@ -237,6 +237,7 @@ def _session(target: Target, ssh: SshSettings, client: "SshClient", number: int)
         environment=client.environment,
         turn=client.asked_at_once,
         deadline=client.deadline,
+        known=client.known,
     )
 
     def openssh() -> Backend:

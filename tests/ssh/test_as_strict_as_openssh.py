@@ -16,7 +16,7 @@ from qualys_verify.backends import Deadline
 from qualys_verify.reasons import Inconclusive, Interrupted, TimedOut
 from qualys_verify.ssh.connection import Connector
 from qualys_verify.ssh.directives import read_effective
-from qualys_verify.ssh.route import Asking, Hop, NeedsOpenSsh, NoWay, find_route
+from qualys_verify.ssh.route import Asking, Hop, Known, NeedsOpenSsh, NoWay, find_route
 from qualys_verify.targets import select
 from qualys_verify.transport import SshSettings, connect
 from tests.ssh.conftest import keygen
@@ -114,7 +114,7 @@ def asking(tmp_path, text, deadline=None):
     path = tmp_path / "config"
     path.write_text(text)
     deadline = deadline or Deadline(20.0, threading.Event())
-    return Asking(("BatchMode=yes",), path, (), dict(os.environ), threading.Semaphore(2), deadline)
+    return Asking(("BatchMode=yes",), path, (), dict(os.environ), threading.Semaphore(2), deadline, Known())
 
 
 def test_jump_hosts_that_lead_to_each_other(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 
 from qualys_verify.backends import Deadline
 from qualys_verify.ssh.directives import BY_KEY, DIRECTIVES, Support, read_effective, why_openssh
-from qualys_verify.ssh.route import Asking, NeedsOpenSsh, NoWay, find_route
+from qualys_verify.ssh.route import Asking, Known, NeedsOpenSsh, NoWay, find_route
 from qualys_verify.ssh.table import PAGE, page
 
 USER = getpass.getuser()
@@ -30,6 +30,7 @@ def asking(tmp_path):
             {**os.environ, **environment},
             threading.Semaphore(2),
             Deadline(20.0, threading.Event()),
+            Known(),
         )
 
     return made

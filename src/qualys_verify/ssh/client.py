@@ -16,7 +16,7 @@ import asyncssh
 from qualys_verify.backends import Backend, Deadline, cut_short, no_answer
 from qualys_verify.frame import RawResult
 from qualys_verify.ssh.connection import REFUSALS, Connection, Connector
-from qualys_verify.ssh.route import Asking, NeedsOpenSsh, NoWay, find_route
+from qualys_verify.ssh.route import Asking, Known, NeedsOpenSsh, NoWay, find_route
 from qualys_verify.ssh.shell import Shell
 
 Result = TypeVar("Result")
@@ -40,6 +40,7 @@ class SshClient:
         self.keeps_connections = keeps_connections
         self.deadline = deadline
         self.environment = dict(os.environ)
+        self.known = Known()
         self.asked_at_once = threading.Semaphore(2 * (os.cpu_count() or 1))
         self.connector = Connector(at_once, deadline.seconds, self.environment)
         self._lock = threading.Lock()

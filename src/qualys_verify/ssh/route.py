@@ -10,10 +10,12 @@ import socket
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from qualys_verify.backends import NOT_INSTALLED, Deadline, ask
 from qualys_verify.reasons import TimedOut
+from qualys_verify.ssh.alike import Alike
 from qualys_verify.ssh.directives import Effective, read_effective, why_openssh
 from qualys_verify.ssh.keys import Wanted
 
@@ -38,7 +40,8 @@ class NoWay(Exception):  # noqa: N818  # what OpenSSH says of it is the message
 class Asking:
     """What OpenSSH is called with, besides a host's name: options that are insisted on, a configuration file, others.
 
-    `turn` limits how many are asked at the same time; `jumped` counts the hosts that are jumped over.
+    `turn` limits how many are asked at the same time; `known` keeps what was said, for all that is asked in the same way;
+    `jumped` counts the hosts that are jumped over.
     """
 
     strict: tuple[str, ...]
@@ -47,6 +50,7 @@ class Asking:
     environment: Mapping[str, str]
     turn: threading.Semaphore
     deadline: Deadline
+    known: "Known"
     jumped: int = 0
 
     @property
@@ -58,6 +62,24 @@ class Asking:
     def of_jump(self, others: Sequence[str]) -> "Asking":
         """For a jump host: OpenSSH hands it nothing but the file; what is insisted on is insisted on there, too."""
         return replace(self, others=tuple(others), jumped=self.jumped + 1)
+
+
+class Known:
+    """What OpenSSH has said, by the file and the options that it was asked with."""
+
+    def __init__(self) -> None:
+        """Nothing was asked."""
+        self._lock = threading.Lock()
+        self._alike: dict[tuple[Path | None, tuple[str, ...]], Alike] = {}
+
+    def alike(self, asking: Asking) -> Alike:
+        """What is known of hosts that are asked about in this way."""
+        with self._lock:
+            key = (asking.file, asking.others)
+            if key not in self._alike:
+                names_another = any(word.startswith("-F") for word in asking.others)
+                self._alike[key] = Alike(asking.file, is_all=not names_another)
+            return self._alike[key]
 
 
 @dataclass(frozen=True)
@@ -182,7 +204,7 @@ def _user() -> pwd.struct_passwd:
 
 def find_route(asking: Asking, name: str) -> tuple[Hop, ...]:
     """The hops to a host, the nearest first. Raises NoWay and NeedsOpenSsh."""
-    hop = Hop(name, ask_openssh(asking, name))
+    hop = Hop(name, asking.known.alike(asking).of(name, partial(ask_openssh, asking)))
     reason = why_openssh(hop.effective)
     if reason:
         raise NeedsOpenSsh(reason)
