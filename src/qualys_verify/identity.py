@@ -28,7 +28,8 @@ echo "timeout $?"; hostname -f"""
 PROBES: Mapping[str, str] = {
     "uid": "id -u",
     "user": "id -un 2>/dev/null",
-    "kernel": "uname -nr",
+    "hostname": "hostname 2>/dev/null || uname -n",
+    "kernel": "uname -r",
     "fqdn": f"timeout -k 1 5 /bin/sh -c {quote(_GUARDED)} $$ 2>/dev/null",
     "system": "cat /etc/os-release 2>/dev/null",
     "clock": ASK_CLOCK,
@@ -126,7 +127,6 @@ def read_identity(answers: Mapping[str, str], host_key: str, controller: datetim
         raise ValueError(
             "it does not answer like a Linux host: `id -u`, `date` or `cat /proc/uptime` prints something else"
         ) from error
-    hostname, _, kernel = answers["kernel"].rpartition(" ")
     said, _, fqdn = answers["fqdn"].partition("\n")
     ids = _IDS.fullmatch(answers["ids"])
     assert ids is not None  # noqa: S101  # anything may stand before what is optional
@@ -134,10 +134,10 @@ def read_identity(answers: Mapping[str, str], host_key: str, controller: datetim
     return Identity(
         uid=uid,
         user=answers["user"],
-        hostname=hostname,
+        hostname=answers["hostname"],
         fqdn=fqdn.strip(),
         system=_system(answers["system"]),
-        kernel=kernel,
+        kernel=answers["kernel"],
         clock=clock,
         offset=clock.now - controller.replace(microsecond=0),
         uptime=uptime,
@@ -145,7 +145,7 @@ def read_identity(answers: Mapping[str, str], host_key: str, controller: datetim
         boot_id=ids["boot"] or "",
         agent_version=_version(answers["package"]),
         host_key=host_key,
-        newer_kernel=_newer_kernel(files, kernel),
+        newer_kernel=_newer_kernel(files, answers["kernel"]),
         reboot_required=_REBOOT_FILE in files,
         has_timeout=said.startswith("timeout "),
         has_group_timeout=said == "timeout 0",

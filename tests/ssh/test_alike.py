@@ -158,7 +158,7 @@ SETTINGS = st.sampled_from(
 CONFIGURATIONS = st.lists(st.tuples(PATTERNS, st.lists(SETTINGS, min_size=1, max_size=2)), max_size=4)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(CONFIGURATIONS)
 def test_any_lines_with_patterns(openssh, blocks):
     text = "".join(

@@ -24,7 +24,8 @@ WEB1 = Target("ssh://web1", "ssh", "web1")
 BOOT = "b0070000-0000-4000-8000-000000000000"
 MACHINE = {
     "id -u": "1000",
-    "uname -nr": "web1 6.1.0",
+    "hostname": "web1",
+    "uname -r": "6.1.0",
     "date": "1700000000 +0100\n1699913600 +0200",
     "cat /proc/uptime": "86400.00 1.00",
     "cat /etc/machine-id": f"feed\n{BOOT}",
@@ -364,7 +365,7 @@ def test_a_machine_under_two_names_is_triggered_under_the_first(open_host):
     [
         {"answers": {"cat /etc/machine-id": f"f00d\n{BOOT}"}},
         {"answers": {"cat /etc/machine-id": f"feed\n{BOOT[:-1]}1"}},
-        {"answers": {"uname -nr": "web2 6.1.0"}},
+        {"answers": {"hostname": "web2"}},
         {"target": Target("ssh://web2", "ssh", "web2", layout=Layout(home=PurePosixPath("/opt/agent2")))},
     ],
     ids=["machine id", "boot id of a clone", "container on the same node", "another agent there"],

@@ -16,7 +16,8 @@ NOW = datetime(2026, 11, 21, 20, 15, 0, 500_000, tzinfo=UTC)
 ANSWERS = dict.fromkeys(PROBES, "") | {
     "uid": "1000",
     "user": "ops",
-    "kernel": "web1 6.1.0-18-amd64",
+    "hostname": "web1",
+    "kernel": "6.1.0-18-amd64",
     "clock": f"{int(NOW.timestamp()) + 90} +0100\n{int(NOW.timestamp()) - 86310} +0100",
     "uptime": "5000.10 1.00",
 }
