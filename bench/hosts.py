@@ -39,6 +39,7 @@ from qualys_verify.standin.process import start_server, stop_server, wait_until_
 SEEN_FROM = Path("/proc/self/cwd")
 AGENT_HOME = SEEN_FROM / HOME
 AGENT_CONFIG = SEEN_FROM / CONFIGURATION / "qualys-cloud-agent.conf"
+AGENT_LOG = SEEN_FROM / LOGS / "qualys-cloud-agent.log"
 _FILES = Path(__file__).with_name("files")
 _PER_NET = 250
 _STALE = 5 * history.HOUR

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.checks import CHECKS, Verdicts
-from bench.hosts import AGENT_CONFIG, AGENT_HOME, Hosts, Member
+from bench.hosts import AGENT_CONFIG, AGENT_HOME, AGENT_LOG, Hosts, Member
 from bench.sides.base import WITHOUT, Side, packages, says
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -69,7 +69,7 @@ def runbook(hosts: Hosts, folder: Path) -> list[str]:
     """The runbook on all hosts of the inventory, asking the agents for what it asks for."""
     return [
         *(sys.executable, "-m", "pytest", f"--hosts=@{hosts.inventory}", f"--ssh-config={hosts.ssh_config}"),
-        *(f"--agent-home={AGENT_HOME}", f"--agent-config={AGENT_CONFIG}"),
+        *(f"--agent-home={AGENT_HOME}", f"--agent-config={AGENT_CONFIG}", f"--agent-log={AGENT_LOG}"),
         *(
             *WITHOUT,
             f"--report-dir={folder}/reports",
