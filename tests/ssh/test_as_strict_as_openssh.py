@@ -243,6 +243,32 @@ def test_one_connection_to_the_agent():
     assert held() == before
 
 
+@pytest.mark.parametrize(
+    ("wish", "cipher"),
+    [
+        ("", "aes128-gcm@openssh.com"),
+        (
+            "Ciphers chacha20-poly1305@openssh.com,aes128-gcm@openssh.com,aes128-ctr",
+            "chacha20-poly1305@openssh.com",
+        ),
+        ("Ciphers aes256-ctr,aes128-gcm@openssh.com", "aes256-ctr"),
+    ],
+)
+def test_ciphers_come_in_the_order_that_was_wished_for(sshd, config, wish, cipher):
+    deadline = Deadline(20.0, threading.Event())
+    told = Asking(
+        (), config(sshd.start(), wish), (), dict(os.environ), threading.Semaphore(2), deadline, Known()
+    )
+
+    async def used():
+        connector = Connector(8, 20.0, os.environ)
+        connection = await connector.connect(find_route(told, "host"))
+        await connection.close()
+        return connection.ssh.get_extra_info("send_cipher")
+
+    assert asyncio.run(used()) == cipher
+
+
 @pytest.fixture
 def silent():
     """A server that says something and then nothing more, for ever."""

@@ -73,8 +73,12 @@ DIRECTIVES: tuple[Directive, ...] = (
     ),
     *_honoured("always `yes` here", "StrictHostKeyChecking"),
     *_honoured(
-        "as far as this process has them, in the order given; a host with which there is none in common goes through OpenSSH",
+        "as far as this process has them, in the order given (AES-GCM first where none is given); a host with which there is "
+        "none in common goes through OpenSSH",
         "Ciphers",
+    ),
+    *_honoured(
+        "as far as this process has them, in the order given; a host with which there is none in common goes through OpenSSH",
         "MACs",
         "KexAlgorithms",
         "HostKeyAlgorithms",

@@ -10,7 +10,7 @@ import socket
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from qualys_verify.backends import NOT_INSTALLED, Deadline, ask
@@ -176,6 +176,8 @@ class Hop:
 
     def _with_tokens(self, text: str) -> str:
         """A value with its tokens. Raises NeedsOpenSsh for one that is not known here."""
+        if "%" not in text:
+            return text
         values = {
             "%": "%",
             "d": _user().pw_dir,
@@ -198,6 +200,7 @@ class Hop:
         return _TOKEN.sub(value, text)
 
 
+@cache
 def _user() -> pwd.struct_passwd:
     return pwd.getpwuid(os.getuid())
 
