@@ -193,6 +193,8 @@ class Fleet:
         if reason is None:
             seen = {name: sighting.value for name, sighting in sightings.items() if sighting.reason is None}
             value, reason = _see(host, item, seen)
+        if reason is not None:
+            _let_go(reason)
         return Sighting(value, reason, host.record, started, time.monotonic() - clock)
 
     def _missing(
@@ -251,6 +253,11 @@ def _see(
         return None, reason
     except BaseException as error:  # noqa: BLE001  # pytest.skip and SystemExit are no Exception
         return None, _defect(host.target, f"the observation `{item.name}`", error)
+
+
+def _let_go(reason: BaseException) -> None:
+    """Where a reason was raised is of no interest any more, and would keep the host with all its connections in memory."""
+    reason.__traceback__ = reason.__context__ = reason.__cause__ = None
 
 
 def _defect(target: Target, what: str, error: BaseException) -> Inconclusive:
