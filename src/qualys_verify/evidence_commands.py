@@ -260,7 +260,7 @@ def run_render(parsed: argparse.Namespace) -> int:
         return 0
     bundle.refuse_what_is_no_file(folder)
     for name, content in bundle.rendered(bundle.read_chain(folder), names):
-        bundle.write(folder / name, content)
+        bundle.write_parts(folder / name, content)
         _say(str(folder / name))
     return 0
 

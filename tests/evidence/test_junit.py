@@ -4,9 +4,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from qualys_verify.evidence.junit import render_junit
 from qualys_verify.verdict import Verdict
 from tests.evidence import odd, sample
+from tests.evidence.whole import render_junit
 
 # The shape of the common schema (junit-10): which element holds which, with which attributes; `!` for needed ones.
 SHAPE = {

@@ -7,9 +7,9 @@ from itertools import chain
 
 import pytest
 
-from qualys_verify.evidence.oscal import render_oscal
 from qualys_verify.verdict import Verdict
 from tests.evidence import odd, sample
+from tests.evidence.whole import render_oscal
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 

@@ -10,10 +10,8 @@ import pytest
 
 from qualys_verify.evidence.hdf import render_hdf
 from qualys_verify.evidence.intoto import render_intoto
-from qualys_verify.evidence.junit import render_junit
-from qualys_verify.evidence.oscal import render_oscal
-from qualys_verify.evidence.results_csv import render_csv
 from tests.evidence import odd, sample
+from tests.evidence.whole import render_csv, render_junit, render_oscal
 
 
 def each_hosts_hdf(result):

@@ -9,9 +9,10 @@ import pytest
 
 from qualys_verify.evidence.events import Started
 from qualys_verify.evidence.result import file_name, transcripts_of
-from qualys_verify.evidence.run_json import read_result, read_run, render_run, schema
+from qualys_verify.evidence.run_json import read_result, read_run, schema
 from qualys_verify.verdict import Verdict
 from tests.evidence import sample
+from tests.evidence.whole import render_run
 
 
 def test_what_was_expected_and_never_came_to_a_verdict_is_inconclusive():

@@ -7,8 +7,9 @@ import re
 import pytest
 
 from qualys_verify.evidence.plain import printable
-from qualys_verify.evidence.results_csv import COLUMNS, render_csv
+from qualys_verify.evidence.results_csv import COLUMNS
 from tests.evidence import odd, sample
+from tests.evidence.whole import render_csv
 
 
 def table(result):

@@ -11,11 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qualys_verify.evidence import bundle as bundle_of
-from qualys_verify.evidence import digests, run_json
+from qualys_verify.evidence import digests
 from qualys_verify.evidence.events import Ended, Planned
 from qualys_verify.evidence.howto import renderer
 from qualys_verify.evidence.verify import Trust, check
 from tests.evidence import sample
+from tests.evidence.whole import render_run
 
 UNTRUSTING = Trust()
 
@@ -100,7 +101,7 @@ def test_a_forged_journal_does_not_fit_the_run_or_the_signature(bundle, key):
     (bundle / "journal.jsonl").write_bytes(forged)
     relist(bundle)
     assert any("another journal" in problem for problem in problems(bundle))
-    (bundle / "run.json").write_bytes(run_json.render_run(sample.result_of(sample.read_journal(forged))))
+    (bundle / "run.json").write_bytes(render_run(sample.result_of(sample.read_journal(forged))))
     relist(bundle)
     assert any("the signature of" in said for said in problems(bundle, Trust(key.with_name("signers"))))
 

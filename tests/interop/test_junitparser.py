@@ -2,8 +2,8 @@
 
 import pytest
 
-from qualys_verify.evidence.junit import render_junit
 from qualys_verify.verdict import Verdict
+from tests.evidence.whole import render_junit
 
 junitparser = pytest.importorskip("junitparser", reason="junitparser: .[interop]")
 

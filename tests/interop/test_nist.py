@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from qualys_verify.evidence.oscal import render_oscal
 from tests.evidence import odd, sample
+from tests.evidence.whole import render_oscal
 
 jsonschema_rs = pytest.importorskip(
     "jsonschema_rs", reason="NIST's schema needs an ECMA-262 validator: .[interop]"

@@ -5,8 +5,8 @@ import subprocess
 
 import pytest
 
-from qualys_verify.evidence.results_csv import render_csv
 from tests.evidence import odd, sample
+from tests.evidence.whole import render_csv
 
 # 88 MB to fetch and 272 MB on the disk: where it is installed it is used, and nobody has to install it for this.
 pytestmark = pytest.mark.skipif(

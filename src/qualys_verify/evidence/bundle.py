@@ -5,7 +5,7 @@ incomplete.
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +26,8 @@ from qualys_verify.evidence.still_open import still_open
 from qualys_verify.evidence.transcript import render_transcript
 from qualys_verify.identity import REBOOT
 
-# What a format writes: pairs of a path in the bundle and its content.
-Files = Iterator[tuple[str, bytes]]
+# What a format writes: pairs of a path in the bundle and its content, in parts.
+Files = Iterator[tuple[str, Iterable[bytes]]]
 LATEST = "latest"
 PAGE = "report.html"
 
@@ -40,7 +40,9 @@ class Seal:
     timestamp_url: str | None = None
 
 
-def _whole(name: str, render: Callable[[Result], bytes]) -> Callable[[Result, Sequence[Transcript]], Files]:
+def _whole(
+    name: str, render: Callable[[Result], Iterable[bytes]]
+) -> Callable[[Result, Sequence[Transcript]], Files]:
     """A format that is one file about the whole run."""
 
     def files(result: Result, _: Sequence[Transcript]) -> Files:
@@ -52,19 +54,19 @@ def _whole(name: str, render: Callable[[Result], bytes]) -> Callable[[Result, Se
 def _transcripts(result: Result, transcripts: Sequence[Transcript]) -> Files:
     ran = {transcript.host: transcript for transcript in transcripts}
     for host in result.hosts:
-        yield host.transcript, render_transcript(host, ran[host.id], result.run)
+        yield host.transcript, [render_transcript(host, ran[host.id], result.run)]
 
 
 def _page(result: Result, transcripts: Sequence[Transcript]) -> Files:
     reboots = {host.id: host.identity.get(REBOOT, "") for host in result.hosts}
     reasons = still_open(findings_of(result), reboots, result.run.scan_types)
     controls = {check.step: controls_of(check.step) for check in result.checks}
-    yield PAGE, render_page(result, transcripts, still_open=reasons, controls=controls).encode()
+    yield PAGE, [render_page(result, transcripts, still_open=reasons, controls=controls).encode()]
 
 
 def _hdf(result: Result, _: Sequence[Transcript]) -> Files:
     for host in result.hosts:
-        yield f"hdf/{file_name(host.id)}.json", render_hdf(result, host)
+        yield f"hdf/{file_name(host.id)}.json", [render_hdf(result, host)]
 
 
 FORMATS: Mapping[str, Callable[[Result, Sequence[Transcript]], Files]] = {
@@ -75,7 +77,7 @@ FORMATS: Mapping[str, Callable[[Result, Sequence[Transcript]], Files]] = {
     "csv": _whole("results.csv", render_csv),
     "hdf": _hdf,
     "oscal": _whole("oscal-assessment-results.json", render_oscal),
-    "howto": _whole(howto.NAME, howto.render_howto),
+    "howto": _whole(howto.NAME, lambda result: [howto.render_howto(result)]),
 }
 _WITH_COMMANDS = ("html", "transcripts")
 
@@ -127,21 +129,26 @@ def _render_all(folder: Path) -> Result:
     result, transcripts = result_of(chain), transcripts_of(chain)
     del chain
     for name, content in _rendered(result, transcripts, _WITH_COMMANDS):
-        write(folder / name, content)
+        write_parts(folder / name, content)
     del transcripts
     for name, content in _rendered(result, (), [name for name in FORMATS if name not in _WITH_COMMANDS]):
-        write(folder / name, content)
+        write_parts(folder / name, content)
     return result
 
 
 def write(path: Path, content: bytes) -> None:
     """Write a file for its owner alone, whole or not at all; never through a link that lies there."""
+    write_parts(path, [content])
+
+
+def write_parts(path: Path, parts: Iterable[bytes]) -> None:
+    """The same, for a content that comes in parts."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.part")
     fresh.unlink(missing_ok=True)  # of a process that was killed
     try:
         with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123  # Path.open takes no mode bits
-            file.write(content)
+            file.writelines(parts)
         fresh.replace(path)
     finally:
         fresh.unlink(missing_ok=True)

@@ -128,6 +128,7 @@ def follow(lines: Iterable[bytes]) -> Chain:
     """The same, for a file that is open for reading: one of a thousand hosts need not be in memory as well."""
     decoder = msgspec.json.Decoder(Line)
     events: list[AnyEvent] = []
+    known: dict[str, str] = {}
     previous = GENESIS
     for number, whole in enumerate(lines):
         text = whole.removesuffix(b"\n")
@@ -135,6 +136,7 @@ def follow(lines: Iterable[bytes]) -> Chain:
             return Chain(tuple(events), previous, torn=True)
         try:
             line = decoder.decode(text)
+            _share(line.record, known)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise JournalError(f"line {number + 1} of the journal is no record ({error})") from error
         # Written anew and compared: a second spelling of the same record is a change, too.
@@ -146,6 +148,14 @@ def follow(lines: Iterable[bytes]) -> Chain:
         events.append(line.record)
         previous = digest(text)
     return Chain(tuple(events), previous)
+
+
+def _share(record: AnyEvent, known: dict[str, str]) -> None:
+    """Keep a text once that stands in many records: the name of a host, a command, what many hosts print."""
+    for name in record.__struct_fields__:
+        value = getattr(record, name)
+        if type(value) is str:
+            msgspec.structs.force_setattr(record, name, known.setdefault(value, value))
 
 
 def write_journal(path: Path, events: Iterable[AnyEvent]) -> None:

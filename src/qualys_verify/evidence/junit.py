@@ -5,6 +5,7 @@ in the format's common schema (junit-10), so its step is in its class name, and 
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from xml.etree import ElementTree as ET
 
 from qualys_verify.evidence.plain import (
@@ -32,10 +33,10 @@ _LONGEST_MESSAGE = 2_000
 _LONGEST_TEXT = 32_000
 
 
-def render_junit(result: Result) -> bytes:
+def render_junit(result: Result) -> Iterator[bytes]:
     """The file: `testsuites` with a `testsuite` for each host; times are UTC, durations seconds.
 
-    One suite is made after another: the elements of a thousand hosts at once would take a hundred MiB.
+    Comes in parts, one for each host: the elements of a thousand at once would take a hundred MiB.
     """
     items = [item for host in result.hosts for item in host.assessments]
     count = Counter(_TAGS.get(item.verdict, "passed") for item in items)
@@ -51,9 +52,12 @@ def render_junit(result: Result) -> bytes:
     )
     empty: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
     if not result.hosts:
-        return empty + b"\n"
-    suites = b"\n  ".join(_written(_suite(result, host)) for host in result.hosts)
-    return empty.removesuffix(b" />") + b">\n  " + suites + b"\n</testsuites>\n"
+        yield empty + b"\n"
+        return
+    yield empty.removesuffix(b" />") + b">"
+    for host in result.hosts:
+        yield b"\n  " + _written(_suite(result, host))
+    yield b"\n</testsuites>\n"
 
 
 def _written(suite: ET.Element) -> bytes:

@@ -7,7 +7,8 @@ beyond ASCII; LibreOffice passes over the mark, and so does Python's `utf-8-sig`
 import csv
 import io
 import re
-from collections.abc import Iterator
+from codecs import BOM_UTF8
+from collections.abc import Iterable, Iterator
 
 from qualys_verify.evidence.controls import controls_of
 from qualys_verify.evidence.plain import looked, printable, shortened, utc, waiver_on
@@ -45,14 +46,20 @@ _LONGEST = 32_000
 _FORMULA = re.compile(r"(?:[\s\"\u00ad\u200b-\u200f\u2060]*[=+\-@\uff1d\uff0b\uff0d\uff20|%]|[\t\r\n'])")
 
 
-def render_csv(result: Result) -> bytes:
-    """The table: RFC 4180, every cell quoted, lines ended by CR LF; no cell can be taken for a formula."""
-    text = io.StringIO(newline="")
-    table = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
-    table.writerow(COLUMNS)
+def render_csv(result: Result) -> Iterator[bytes]:
+    """The table: RFC 4180, every cell quoted, lines ended by CR LF; no cell can be taken for a formula.
+
+    Comes in parts, one for each host: that of a thousand need not be in memory.
+    """
+    yield BOM_UTF8 + _lines([COLUMNS])
     for host in result.hosts:
-        table.writerows(_row(result, host, assessment) for assessment in host.assessments)
-    return text.getvalue().encode("utf-8-sig", "backslashreplace")
+        yield _lines(_row(result, host, assessment) for assessment in host.assessments)
+
+
+def _lines(rows: Iterable[Iterable[str]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\r\n").writerows(rows)
+    return text.getvalue().encode("utf-8", "backslashreplace")
 
 
 def _row(result: Result, host: Host, assessment: Assessment) -> Iterator[str]:

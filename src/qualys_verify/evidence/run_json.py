@@ -1,6 +1,7 @@
 """`run.json`: the whole result, with a published JSON Schema."""
 
 import json
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -11,12 +12,22 @@ from qualys_verify.evidence.events import FORMAT
 from qualys_verify.evidence.result import Result
 
 NAME = "run.json"
+# Where the hosts are to stand: so far to the left is only what the result itself has.
+_NO_HOSTS = b'\n  "hosts": null'
 SCHEMA_ID = f"urn:qualys-verify:run:{FORMAT}"
 
 
-def render_run(result: Result) -> bytes:
-    """The result as JSON, for people and programs."""
-    return msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"
+def render_run(result: Result) -> Iterator[bytes]:
+    """The result as JSON, for people and programs. Comes in parts, one for each host: a thousand need not be in memory."""
+    before, after = _formatted({**msgspec.structs.asdict(result), "hosts": None}).split(_NO_HOSTS)
+    yield before + _NO_HOSTS.removesuffix(b"null") + b"["
+    for number, host in enumerate(result.hosts):
+        yield (b"," if number else b"") + b"\n    " + _formatted(host).replace(b"\n", b"\n    ")
+    yield (b"\n  ]" if result.hosts else b"]") + after + b"\n"
+
+
+def _formatted(value: object) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(value), indent=2)
 
 
 def read_run(data: bytes) -> Result:

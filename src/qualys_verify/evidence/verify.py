@@ -94,7 +94,9 @@ def _contradictions(folder: Path, derived: Result, chain: Chain) -> Iterator[str
         yield f"{run_json.NAME} counts {counted(written)}, and the journal {counted(derived)}"
     elif written != derived:
         yield f"{run_json.NAME} does not say what the journal says"
-    elif written.format == FORMAT and digests.read(folder / run_json.NAME) != run_json.render_run(written):
+    elif written.format == FORMAT and digests.read(folder / run_json.NAME) != b"".join(
+        run_json.render_run(written)
+    ):
         yield f"{run_json.NAME} says more than the journal, or something twice"
 
 
@@ -109,7 +111,7 @@ def _renderings(folder: Path, chain: Chain, result: Result) -> Iterator["_Said"]
                 f"rendered by another version of qualys-verify: only {journal_file.NAME} and {run_json.NAME} were compared"
             )
             return
-        made = dict(bundle.rendered(chain, tuple(bundle.FORMATS)))
+        made = {name: b"".join(parts) for name, parts in bundle.rendered(chain, tuple(bundle.FORMATS))}
         listed = digests.parse_listing(digests.read(folder / digests.NAME).decode())
         later = {signature.STAMPED, signature.TIMESTAMP}
         subjects = [(name, digest) for name, digest in listed.items() if name not in later]
