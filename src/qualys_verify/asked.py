@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 
 from qualys_verify.agent.clock import ASK_CLOCK
 from qualys_verify.agent.commands import beginning
+from qualys_verify.once import once
 
 
 def whole(output: str) -> str:
@@ -40,7 +41,7 @@ class Command:
         text = shlex.join((*words, *self.argv))
         return f"{text} | {shlex.join(self.filter)}" if self.filter else text
 
-    @property
+    @once
     def text(self) -> str:
         """The command by itself."""
         return self.after(())

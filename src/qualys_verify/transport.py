@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -124,7 +125,7 @@ class SshTransport(Transport):
     def client(self) -> str:
         """See Transport."""
         why = self._session.why_openssh
-        return f"OpenSSH ({why})" if why else f"asyncssh {version('asyncssh')}"
+        return f"OpenSSH ({why})" if why else _asyncssh()
 
     def run_within(self, guard: Sequence[str], commands: Sequence[str]) -> tuple[Reply, ...]:
         """See Transport."""
@@ -285,6 +286,11 @@ _STRICT = (
     "ServerAliveInterval=10",
     "ServerAliveCountMax=3",
 )
+
+
+@cache
+def _asyncssh() -> str:
+    return f"asyncssh {version('asyncssh')}"
 
 
 def disconnect(ssh: SshSettings, number: int) -> None:

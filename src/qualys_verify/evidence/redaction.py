@@ -4,6 +4,7 @@ The rules are data (`redaction.toml`). In the place of a secret stands the id of
 """
 
 import re
+import sys
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -70,11 +71,13 @@ class Learned:
         self._by_run: dict[str, tuple[str, ...]] = {}
         self._without_run: tuple[str, ...] = ()
         self._lengths = frozenset[int]()
+        self._shortest = sys.maxsize
 
     def add(self, secret: str, rule: str) -> None:
         """Learn a secret, in lower case."""
         with self._lock:
             self._rules[secret] = rule
+            self._shortest = min(self._shortest, len(secret))
             if secret not in self._places:
                 self._places[secret] = len(self._places)
                 self._index(secret)
@@ -89,7 +92,7 @@ class Learned:
 
     def within(self, lower: str) -> list[tuple[str, str]]:
         """Those that are in a text (in lower case), each with its rule, in the order in which they were learned."""
-        if not self._rules:
+        if len(lower) < self._shortest:
             return []
         runs, lengths = set(_RUN.findall(lower)), self._lengths
         parts = {

@@ -114,7 +114,7 @@ def _makes_no_difference(key: str) -> bool:
 
 def _with_name(pattern: Effective, name: str) -> Effective:
     values = {
-        key: tuple(name if value == _NAME else value for value in found)
+        key: tuple(name if value == _NAME else value for value in found) if _NAME in found else found
         for key, found in pattern.values.items()
     }
     return Effective(MappingProxyType(values))
