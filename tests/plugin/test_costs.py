@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from statistics import median
 
 from tests.plugin.conftest import ROOT
 
@@ -48,3 +49,17 @@ def test_a_test_that_only_reads_is_told_as_pytests_own_way_of_running_it_tells(r
     assert ours.rows == pytests.rows
     assert set(ours.outcomes) == {"passed", "failure", "error", "skipped"}
     assert judged(ours) == judged(pytests)
+
+
+def test_what_is_read_of_a_host_takes_few_round_trips(run):
+    """What came in one round trip was begun at one instant: who answers, may sudo, the ids, all else, `status`."""
+    ran = run("--hosts=demo://healthy", "--read-only")
+    lines = next(ran.folder.glob("reports/2*/journal.jsonl")).read_text().splitlines()
+    records = [json.loads(line)["record"] for line in lines]
+    trips = {}
+    for record in records:
+        if record["kind"] == "command":
+            trips.setdefault(record["host"], {}).setdefault(record["at"], []).append(record["command"])
+    numbers = [len(commands) for commands in trips.values()]
+    assert median(numbers) <= 5, trips
+    assert max(numbers) <= 7, "an odd host is looked at closer"

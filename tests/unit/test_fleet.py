@@ -5,6 +5,8 @@ import signal
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -28,6 +30,14 @@ class PretendHost:
         self.record = None
         self.waiting = None
         self.notes = []
+        self.expected = []
+        self.forgot = 0
+
+    def expect(self, commands):
+        self.expected.append(tuple(commands))
+
+    def forget(self):
+        self.forgot += 1
 
     def note(self, text):
         self.notes.append(text)
@@ -123,6 +133,34 @@ def test_each_observation_is_made_once_on_each_host():
     assert Counter(world.names()) == {"one": 20, "two": 20}
     assert [world.value("two", target) for target in world.targets] == [target.id for target in world.targets]
     assert sorted(world.opened) == sorted(world.closed) == sorted(target.id for target in world.targets)
+
+
+def test_what_observations_are_going_to_ask_is_told_before_the_first_of_them():
+    def asks(name, _host):
+        return [name]
+
+    world, hosts = World(hosts=1), []
+    first = world.sees("first", look=lambda host: hosts.append((host, list(host.expected))))
+    one, two = (
+        replace(world.sees(name, look=lambda host: list(host.expected)), asks=partial(asks, name))
+        for name in ("one", "two")
+    )
+    world.observe(first, one, two, world.sees("last"))
+    ((host, before),) = hosts
+    assert before == []
+    assert [len(world.value(name)) for name in ("one", "two")] == [1, 1]
+    assert host.expected == [("one", "two")]
+    assert host.forgot == 1
+    assert not world.fleet._lost
+
+
+def test_what_cannot_be_told_before_is_the_hosts_own_trouble():
+    def asks(_host):
+        raise ValueError("a defect of ours")
+
+    world = World(hosts=2)
+    world.observe(replace(world.sees("one", look=lambda host: host.target.id), asks=asks))
+    assert "failed inside qualys-verify" in world.reason("one")
 
 
 def test_a_need_comes_with_its_value_and_only_what_is_named_is_handed_over():
