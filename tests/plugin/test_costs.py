@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-from statistics import median
 
 from tests.plugin.conftest import ROOT
 
@@ -52,7 +51,9 @@ def test_a_test_that_only_reads_is_told_as_pytests_own_way_of_running_it_tells(r
 
 
 def test_what_is_read_of_a_host_takes_few_round_trips(run):
-    """What came in one round trip was begun at one instant: who answers, may sudo, the ids, all else, `status`."""
+    """What came in one round trip was begun at one instant: who answers, the ids, most of all else, what the main process
+    is called (a script in the demo), the log where the configuration says it is, `status`.
+    """
     ran = run("--hosts=demo://healthy", "--read-only")
     lines = next(ran.folder.glob("reports/2*/journal.jsonl")).read_text().splitlines()
     records = [json.loads(line)["record"] for line in lines]
@@ -61,5 +62,5 @@ def test_what_is_read_of_a_host_takes_few_round_trips(run):
         if record["kind"] == "command":
             trips.setdefault(record["host"], {}).setdefault(record["at"], []).append(record["command"])
     numbers = [len(commands) for commands in trips.values()]
-    assert median(numbers) <= 5, trips
-    assert max(numbers) <= 7, "an odd host is looked at closer"
+    assert max(numbers) <= 6, trips
+    assert " /var/log/qualys" not in json.dumps(trips), "the demo keeps to its own folder"
