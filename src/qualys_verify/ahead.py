@@ -1,9 +1,9 @@
 """Looking ahead: what is going to be asked of a host is fetched in one round trip, with the first of it."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
 
-from qualys_verify.asked import Asked
+from qualys_verify.asked import Asked, Command
 from qualys_verify.transport import Reply
 
 Fetch = Callable[[Sequence[Asked]], Sequence[Reply]]
@@ -15,7 +15,7 @@ class Ahead:
     def __init__(self) -> None:
         """Nothing is expected."""
         self._expected: tuple[Asked, ...] = ()
-        self._there: defaultdict[str, list[tuple[Asked, Reply]]] = defaultdict(list)
+        self._there: defaultdict[tuple[str, bool], list[Reply]] = defaultdict(list)
 
     def expect(self, commands: Iterable[Asked]) -> None:
         """These are going to be asked."""
@@ -24,23 +24,28 @@ class Ahead:
     def take(self, commands: Sequence[Asked], fetch: Fetch) -> tuple[Reply, ...]:
         """The replies to commands that are there, all or none; the first that is expected has all that is fetched.
 
-        `fetch` may come back with less: the rest is not there then.
+        `fetch` may come back with less: the rest is not there then. A line by itself is never there: the clock belongs to
+        what was read just before it.
         """
-        expected = {command.text for command in self._expected}
-        if any(command.text in expected for command in commands):
-            for command, reply in zip(*self._fetched(fetch), strict=False):
-                self._there[command.text].append((command, reply))
-        if not all(self._there.get(command.text) for command in commands):
+        if not any(isinstance(command, Command) for command in commands):
             return ()
-        return tuple(self._there[command.text].pop(0)[1] for command in commands)
+        keys = [_key(command) for command in commands]
+        wanted = {_key(command) for command in self._expected if isinstance(command, Command)}
+        if not wanted.isdisjoint(keys):
+            expected, self._expected = self._expected, ()
+            for command, reply in zip(expected, fetch(expected), strict=False):
+                self._there[_key(command)].append(reply)
+        if any(len(self._there.get(key, ())) < number for key, number in Counter(keys).items()):
+            return ()
+        return tuple(self._there[key].pop(0) for key in keys)
 
-    def drop(self) -> Iterator[tuple[Asked, Reply]]:
+    def drop(self) -> tuple[Reply, ...]:
         """All that nobody took; nothing is there, and nothing is expected, afterwards."""
-        left, self._expected = list(self._there.values()), ()
+        left = tuple(reply for replies in self._there.values() for reply in replies)
+        self._expected = ()
         self._there.clear()
-        for pairs in left:
-            yield from pairs
+        return left
 
-    def _fetched(self, fetch: Fetch) -> tuple[Sequence[Asked], Sequence[Reply]]:
-        expected, self._expected = self._expected, ()
-        return expected, fetch(expected)
+
+def _key(command: Asked) -> tuple[str, bool]:
+    return command.text, isinstance(command, Command) and command.as_root

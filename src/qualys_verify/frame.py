@@ -71,8 +71,9 @@ class Frame:
         marked = [f"( {command}\n) </dev/null; mark $?" for command in commands]
         if guard:
             # It outlives what it waits for: a guard that sees it end would not go on to kill what ignores a request to end.
-            guarded = "\n".join([*self._marks, "trap 'exit 143' TERM", *marked])
-            marked = [f"{shlex.join((*guard, '/bin/sh', '-c', guarded))} </dev/null"]
+            guarded = [*self._marks, "trap 'exit 143' TERM", *marked]
+            # Not as an argument: those are everybody's to read on the target, and the nonce is not.
+            marked = [f"{shlex.join(guard)} /bin/sh <<'{self.first}'", *guarded, self.first]
         lines += marked
         # The last mark is followed by another: some clients strip what ends the output.
         return "\n".join([*lines, "mark end", "exit 0", ""])

@@ -14,7 +14,7 @@ from qualys_verify.agent.clock import HostClock, parse_clock
 from qualys_verify.agent.container import Container
 from qualys_verify.agent.layout import Layout
 from qualys_verify.ahead import Ahead
-from qualys_verify.asked import CLOCK, Asked, Command, Line, beginnings
+from qualys_verify.asked import CLOCK, Asked, Command, Line, beginnings, digest
 from qualys_verify.identity import PROBES, Identity, read_identity
 from qualys_verify.once import once
 from qualys_verify.reasons import Denied, Inconclusive, NotApplicable, TimedOut, Unreachable
@@ -246,9 +246,13 @@ class Host:
         self._ahead.expect(commands)
 
     def forget(self) -> None:
-        """What was fetched along is too old now; what nobody has asked for is kept for the evidence all the same."""
-        for command, reply in self._ahead.drop():
-            self._looked_ahead_in.command(replace(reply, stdout=command.show(reply.stdout)))
+        """What was fetched along is too old now.
+
+        That it was run is kept for the evidence, and what it printed is not: nobody has asked for it, and so nobody knows
+        the secrets in it.
+        """
+        for reply in self._ahead.drop():
+            self._looked_ahead_in.command(replace(reply, stdout=digest(reply.stdout)))
 
     def _look_ahead(self, commands: Sequence[Asked]) -> tuple[Reply, ...]:
         """Run what is expected: less may come of it than was asked, and nothing is judged by that.
@@ -258,14 +262,19 @@ class Host:
         self._looked_ahead_in = self.record
         if not self.may_guard:
             return ()
+        share = not self._elevates and self.identity.has_group_timeout
+        texts = [command.text if share else self._text(command) for command in commands]
         try:
             with self._company.call():
-                if self._elevates or not self.identity.has_group_timeout:
-                    return self._transport.run([self._text(command) for command in commands])
-                return self._transport.run_within(self._guard, [command.text for command in commands])
+                replies = self._transport.run_within(self._guard if share else (), texts)
         except (Unreachable, TimedOut) as reason:
-            self.note(f"looked ahead in vain: {reason}")
+            self.note(f"looked ahead in vain, {reason}; asked was: {'; '.join(texts)}")
             return ()
+        if len(replies) < len(texts):
+            self.note(
+                f"looked ahead, and `{texts[len(replies)]}` did not end in time; what came after it was not run"
+            )
+        return replies
 
     def clock(self) -> HostClock:
         """The target's clock, now."""

@@ -14,8 +14,7 @@ PACKAGE = "qualys-cloud-agent"
 REBOOT = "reboot required"
 _REBOOT_FILE = "/run/reboot-required"
 
-# /etc/machine-id, and the kernel's own id of this boot, whichever of them is there.
-_IDS = re.compile(r"(?P<machine>.*?)\s*(?P<boot>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})?", re.DOTALL)
+_BOOT_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 # GNU's `timeout` is the head of a group of processes, and ends all of it; others end the one that they have started, in
 # the group of the shell that has called them: `$0` is that shell.
 _GUARDED = """read -r _ _ _ parent group _ </proc/self/stat
@@ -128,8 +127,7 @@ def read_identity(answers: Mapping[str, str], host_key: str, controller: datetim
             "it does not answer like a Linux host: `id -u`, `date` or `cat /proc/uptime` prints something else"
         ) from error
     said, _, fqdn = answers["fqdn"].partition("\n")
-    ids = _IDS.fullmatch(answers["ids"])
-    assert ids is not None  # noqa: S101  # anything may stand before what is optional
+    boot = _BOOT_ID.search(answers["ids"])
     files = answers["reboot"].splitlines()
     return Identity(
         uid=uid,
@@ -141,8 +139,8 @@ def read_identity(answers: Mapping[str, str], host_key: str, controller: datetim
         clock=clock,
         offset=clock.now - controller.replace(microsecond=0),
         uptime=uptime,
-        machine_id=ids["machine"],
-        boot_id=ids["boot"] or "",
+        machine_id=(answers["ids"][: boot.start()] if boot else answers["ids"]).strip(),
+        boot_id=boot[0] if boot else "",
         agent_version=_version(answers["package"]),
         host_key=host_key,
         newer_kernel=_newer_kernel(files, answers["kernel"]),

@@ -24,6 +24,10 @@ from qualys_verify.targets import AliasSpec, Target, TargetError
 _SYSTEM = Path("/etc/ssh/ssh_config")
 _DEEPEST = 16  # as OpenSSH
 _LINE = re.compile(r"\s*(?P<keyword>[A-Za-z]+)(?:\s*=\s*|\s+)(?P<rest>.*)")
+# Of `Host`, `Match` and `Include`: no comments within, escapes, variables, tokens, or other users' home directories.
+_PLAIN = re.compile(r'(?!.*~[^/])[\w.,:*?!/~@=\[\]" \t\r-]*', re.ASCII)
+# The criterion of a line that OpenSSH may read in another way.
+DOUBTFUL = "?"
 # What of OpenSSH's answer (`ssh -G`) says which machine a name leads to.
 _PLACE = ("hostname", "port", "proxyjump", "proxycommand")
 
@@ -122,16 +126,12 @@ def _blocks(file: Path, base: Path, outer: tuple[tuple[str, ...], ...], depth: i
         raise TargetError(
             f"the SSH configuration {file} is included more than {_DEEPEST} files deep: mend it"
         )
-    try:
-        lines = file.read_text("utf-8", "surrogateescape").splitlines()
-    except OSError as error:
-        raise TargetError(
-            f"the SSH configuration {file} cannot be read ({error.strerror}): mend it"
-        ) from error
     around, block = outer, Block(())
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(_lines_of(file), 1):
         match = _LINE.fullmatch(line)
         keyword = match["keyword"].lower() if match else ""
+        if not _is_plain(line):
+            yield Block((), outer, criteria=(DOUBTFUL,))
         if match is None or keyword not in {"host", "match", "include", "hostname"}:
             continue
         try:
@@ -152,6 +152,24 @@ def _blocks(file: Path, base: Path, outer: tuple[tuple[str, ...], ...], depth: i
             else:  # whether it holds is only known of a host
                 around, block = outer, Block((), outer, criteria=words)
     yield block
+
+
+def _lines_of(file: Path) -> list[str]:
+    try:
+        return file.read_text("utf-8", "surrogateescape").split("\n")
+    except OSError as error:
+        raise TargetError(
+            f"the SSH configuration {file} cannot be read ({error.strerror}): mend it"
+        ) from error
+
+
+def _is_plain(line: str) -> bool:
+    """Whether OpenSSH, of whichever version, reads a line as it is read here."""
+    match = _LINE.fullmatch(line)
+    if match is None:
+        return not line.strip() or line.lstrip().startswith("#")
+    tells_apart = match["keyword"].lower() in {"host", "match", "include"}
+    return not tells_apart or _PLAIN.fullmatch(match["rest"]) is not None
 
 
 def _included(word: str, base: Path) -> Iterator[Path]:

@@ -73,6 +73,14 @@ ALIKE = {
 UNLIKE = {
     "match": "Match originalhost web3\n  User other\n",
     "match exec": 'Match exec "test %h = web3"\n  User other\n',
+    "a quoted keyword": '"Host" web3\n  User other\n',
+    "a quoted match": '"Match" host web3\n  User other\n',
+    "what looks like a comment": "Host x#1 web3\n  User other\n",
+    "another kind of line's end": "Host x\u2028 web3\n  User other\n",
+    "a separator": "Host x\x1cweb web3\n  User other\n",
+    "a file by the host's name": "Include conf.d/%n\n",
+    "a file by a variable": "Include $NOWHERE/x\n",
+    "a file of another user": "Include ~nobody/x\n",
     "another name": "Host *\n  HostName %h.example.net\n",
     "canonical": "CanonicalizeHostname always\nCanonicalizeFallbackLocal yes\nMatch canonical host web3\n  User x\n",
 }

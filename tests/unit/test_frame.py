@@ -148,6 +148,12 @@ def runs(number):
         return False
 
 
+def test_the_nonce_is_in_no_arguments_which_everybody_can_read():
+    listing, _ = FRAME.outcomes(printed(["ps -eo args", "true"], ("timeout", "-k", "5", "30")))
+    assert b"timeout -k 5 30 /bin/sh\n" in listing.stdout
+    assert FRAME.first.encode() not in listing.stdout
+
+
 @pytest.mark.parametrize(
     "hung", ["sleep 60", "trap '' TERM; while sleep 1; do :; done", "sh -c 'sleep 60; :'"]
 )

@@ -10,7 +10,7 @@ from typing import ClassVar
 import pytest
 
 from qualys_verify.agent.layout import Layout
-from qualys_verify.asked import root, user
+from qualys_verify.asked import CLOCK, root, user
 from qualys_verify.host import Alone, Claims, Host
 from qualys_verify.identity import PROBES
 from qualys_verify.reasons import Denied, Inconclusive, NotApplicable, TimedOut, Unreachable
@@ -53,7 +53,7 @@ class PretendTransport:
         return tuple(self._reply(command) for command in commands)
 
     def run_within(self, guard, commands):
-        self.guards.append(guard)
+        self.guards += [guard] if guard else []
         return self.run(commands)[: self.ended_in_time]
 
     def sent(self, what):
@@ -480,7 +480,10 @@ def test_what_was_seen_before_a_wait_or_a_request_is_too_old_after_it(looked, wa
     host, transport = looked(BY_ROOT)
     host.run(LS)
     wait(host)
-    assert "ps" in recorded(host), "what was run is kept for the evidence"
+    (unused,) = (reply for reply in host.record.replies if reply.command == "ps")
+    assert "SHA-256" in unused.stdout, (
+        "what was run is kept for the evidence; what it printed may hold secrets"
+    )
     host.run(PS)
     assert transport.commands[-1] == "timeout -k 5 30 ps"
     host.forget()
@@ -498,6 +501,9 @@ def test_what_did_not_end_in_time_is_asked_by_itself(looked):
     host, transport = looked(BY_ROOT)
     transport.ended_in_time = 1
     host.run(LS)
+    assert host.record.readings[0].endswith(
+        "looked ahead, and `ps` did not end in time; what came after it was not run"
+    )
     host.run(PS)
     assert transport.commands[-1] == "timeout -k 5 30 ps"
 
@@ -506,7 +512,7 @@ def test_what_did_not_end_in_time_is_asked_by_itself(looked):
 def test_looking_ahead_in_vain_is_no_verdict(looked, reason):
     host, transport = looked({**BY_ROOT, "ps": reason})
     assert host.run(LS)[0].stdout == "here"
-    assert host.record.readings[0].endswith(f"looked ahead in vain: {reason}")
+    assert host.record.readings[0].endswith(f"looked ahead in vain, {reason}; asked was: ls /; ps")
     assert transport.commands.count("timeout -k 5 30 ls /") == 1
 
 
@@ -515,3 +521,25 @@ def test_a_refusal_is_told_to_who_asks(looked):
     assert host.run(PS)[0].stdout == ""
     with pytest.raises(Denied):
         host.run(LS)
+
+
+def test_the_clock_belongs_to_what_was_read_with_it(looked):
+    host, transport = looked(BY_ROOT)
+    host.expect([LS, CLOCK])
+    host.run_timed(PS)
+    assert transport.commands[-2:] == ["timeout -k 5 30 ps", CLOCK.text]
+    before = len(transport.commands)
+    host.run(LS)
+    host.clock()
+    assert transport.commands[before:] == ["ls /", CLOCK.text, CLOCK.text]
+    host.forget()
+    host.expect([LS, CLOCK])
+    transport.commands.clear()
+    host.run_timed(LS)
+    assert transport.commands == ["ls /", CLOCK.text]
+
+
+def test_a_command_that_is_asked_twice_is_run_twice(looked):
+    host, transport = looked(BY_ROOT)
+    host.run(LS, LS)
+    assert transport.commands == ["ls /", "ps", "timeout -k 5 30 ls /", "timeout -k 5 30 ls /"]

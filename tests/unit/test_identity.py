@@ -98,12 +98,19 @@ def test_two_names_of_one_machine_are_one_installation():
         (f"{BOOT % 2}\n{BOOT % 1}", (BOOT % 2, BOOT % 1)),
         (BOOT % 1, ("", BOOT % 1)),
         ("feed", ("feed", "")),
+        (f"feed{BOOT % 1}", ("feed", BOOT % 1)),  # without an end of its line
         ("", ("", "")),
     ],
 )
 def test_the_ids_of_a_machine_and_of_its_boot(printed, ids):
     found = identity(ids=printed)
     assert (found.machine_id, found.boot_id) == ids
+
+
+def test_a_machine_id_of_white_space_takes_no_time():
+    started = time.monotonic()
+    identity(ids="x" + " " * 1_000_000 + "x")
+    assert time.monotonic() - started < 2
 
 
 def ask(line, path=None):
