@@ -4,10 +4,13 @@ The journal is written while the run goes on. What it holds is enough: a run tha
 incomplete.
 """
 
+import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from qualys_verify.evidence import digests, howto, run_json, signature
@@ -124,16 +127,48 @@ def complete(folder: Path, seal: Seal) -> Result:
 
 
 def _render_all(folder: Path) -> Result:
-    """Write every format. Those that show commands come first: a fleet's need not be in memory while others are made."""
+    """Write every format: those that show commands here, the others beside that, on another processor if there is one."""
     chain = read_chain(folder)
     result, transcripts = result_of(chain), transcripts_of(chain)
     del chain
-    for name, content in _rendered(result, transcripts, _WITH_COMMANDS):
-        write_parts(folder / name, content)
-    del transcripts
-    for name, content in _rendered(result, (), [name for name in FORMATS if name not in _WITH_COMMANDS]):
-        write_parts(folder / name, content)
+    others = partial(_write, folder, result, (), [name for name in FORMATS if name not in _WITH_COMMANDS])
+    with _beside(others):
+        _write(folder, result, transcripts, _WITH_COMMANDS)
     return result
+
+
+def _write(folder: Path, result: Result, transcripts: Sequence[Transcript], names: Sequence[str]) -> None:
+    for name, content in _rendered(result, transcripts, names):
+        write_parts(folder / name, content)
+
+
+def _silently(write: Callable[[], None]) -> None:
+    try:
+        write()
+    except BaseException:  # noqa: BLE001  # it is done again where it can be told
+        raise SystemExit(1) from None
+
+
+@contextmanager
+def _beside(write: Callable[[], None]) -> Iterator[None]:
+    """Have a child do something meanwhile; where there can be none, or it fails, it is done here afterwards, and raises here.
+
+    A child is a copy of this process and of one thread of it, so there must be no others.
+    """
+    if threading.active_count() > 1 or "fork" not in multiprocessing.get_all_start_methods():
+        yield
+        write()
+        return
+    child = multiprocessing.get_context("fork").Process(target=_silently, args=(write,), daemon=True)
+    child.start()
+    try:
+        yield
+        child.join()
+    finally:
+        child.kill()
+        child.join()
+    if child.exitcode:
+        write()
 
 
 def write(path: Path, content: bytes) -> None:
