@@ -65,9 +65,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add_options(parser)
 
 
+def _let_go_of_earlier_runs() -> None:
+    """Those of this process, which did not end with them: what they have left was frozen (`pytest_unconfigure`)."""
+    if gc.get_freeze_count():
+        gc.unfreeze()
+        gc.collect()
+
+
 @pytest.hookimpl(tryfirst=True)  # before pytest-html reads its path
 def pytest_configure(config: pytest.Config) -> None:
     """Read all options and host specs, so that whatever cannot be meant is said before any host is touched."""
+    _let_go_of_earlier_runs()
     config.addinivalue_line(
         "markers", "trigger: makes the agent act; `-m 'not trigger'` only looks (as --read-only does)"
     )

@@ -23,6 +23,22 @@ def test_what_a_run_does_not_need_is_not_imported():
     assert json.loads(ran.stderr.splitlines()[-1]) == [0, []]
 
 
+def test_runs_in_one_process_are_not_kept_in_memory(tmp_path):
+    """Pytest itself keeps the first and the last one."""
+    script = (
+        "import gc, json, sys, pytest\n"
+        "from qualys_verify.fleet import Fleet\n"
+        f"told = ['-q', '-p', 'no:cacheprovider', '--read-only', '--hosts={NOWHERE}', '--report-dir={tmp_path}']\n"
+        "for _ in range(5): pytest.main(told), gc.collect()\n"
+        "gc.unfreeze()\n"
+        "print(json.dumps(sum(isinstance(found, Fleet) for found in gc.get_objects())), file=sys.stderr)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert json.loads(ran.stderr.splitlines()[-1]) <= 3
+
+
 def judged(ran):
     """What the evidence says, numbers aside."""
     told = json.loads(next(ran.folder.glob("reports/2*/run.json")).read_text())
