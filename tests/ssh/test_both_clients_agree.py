@@ -282,7 +282,9 @@ def test_a_proxy_command(sshd, config, clients):
 
 
 def test_a_proxy_command_that_fails(sshd, config, clients):
-    said, _ = agreed(clients, config(sshd.start(), "ProxyCommand sh -c 'echo no route today >&2; exit 1'"))
+    said, _ = agreed(
+        clients, config(sshd.start(), "ProxyCommand sh -c 'echo no route today >&2; sleep 0.5; exit 1'")
+    )
     assert "cannot be reached" in said
 
 

@@ -33,13 +33,15 @@ def _not_ready(reason: str) -> Changes:
 def _after(kind: str, wish: str) -> Change:
     """Just after a request of this type was taken the pod meets its fate."""
     return before(
-        "CONTROL", f'case "$*" in *type={kind}*) (sleep 0.3; : >@ROOT@/run/{wish}) >/dev/null 2>&1 & ;; esac'
+        "CONTROL", f'case "$*" in *type={kind}*) (sleep 0.6; : >@ROOT@/run/{wish}) >/dev/null 2>&1 & ;; esac'
     )
 
 
 def _during(kind: str, wish: str) -> Change:
     """While a request of this type is made, before its answer."""
-    return before("CONTROL", f'case "$*" in *type={kind}*) : >@ROOT@/run/{wish}; exec sleep 600 ;; esac')
+    return before(
+        "CONTROL", f'case "$*" in *type={kind}*) sleep 0.5; : >@ROOT@/run/{wish}; exec sleep 600 ;; esac'
+    )
 
 
 def _ps(*rows: str) -> Change:

@@ -3,7 +3,8 @@
 from qualys_verify.standin.faults.base import Change, Door, before, fault, program, variant
 
 # The demo's server closes the connection that a command asks it to; see `server.py`.
-_HANG_UP = ": >@ROOT@/run/hang-up; exec sleep 600"
+# What was printed until then shall have left the host.
+_HANG_UP = "sleep 0.5; : >@ROOT@/run/hang-up; exec sleep 600"
 # A shell that is kept open ends as well: the sixth word is the session's leader.
 _END_SHELL_SOON = (
     "(leader=$(cut -d' ' -f6 /proc/$$/stat); sleep 1; kill -9 $leader) </dev/null >/dev/null 2>&1 &"
