@@ -205,12 +205,17 @@ def test_a_reading_that_is_missing_is_made_once_more(wait_for, missing):
 def test_a_stamp_that_cannot_be_read_again_is_not_taken_for_an_assessment(wait_for):
     now = "Last assessment: 2026-03-23 12:00:00"
     host, script, outcome = wait_for({STATUS: [now, TimedOut("30 s")]})
-    with pytest.raises(
-        Inconclusive, match=r"^ssh://web1: .*may be the time of asking, and could not be read"
-    ):
+    with pytest.raises(TimedOut, match=r"^30 s$"):
         outcome()
     assert script.sleeps == [3] * 6
     assert [reading.split("  ")[1] for reading in host.record.readings] == [now, *["30 s"] * 6]
+
+
+def test_a_stamp_that_is_not_shown_again_is_not_taken_for_an_assessment(wait_for):
+    _, script, outcome = wait_for({STATUS: ["Last assessment: 2026-03-23 12:00:00", "Aborted"]})
+    with pytest.raises(Inconclusive, match=r"^ssh://web1: .*and no timestamp when it was read again"):
+        outcome()
+    assert script.sleeps == [3] * 6
 
 
 @pytest.mark.parametrize("reason", [Denied("no"), Interrupted("enough")], ids=repr)

@@ -1,6 +1,7 @@
 """Faults of the way to the host: the network, SSH, the login and its shell."""
 
 from qualys_verify.standin.faults.base import Change, Door, before, fault, program, variant
+from qualys_verify.standin.faults.execution import NeverEnds
 
 # The demo's server closes the connection that a command asks it to; see `server.py`.
 # What was printed until then shall have left the host.
@@ -86,6 +87,7 @@ FAULTS = (
         "The host is gone as soon as it has accepted the requests.",
         before("SCRIPT", f'if [ "${{1-}}" = policy_eval ]; then cp {_GONE} {_SHELL}; {_END_SHELL_SOON} fi'),
         program("gone", "echo 'Connection reset by peer' >&2; exit 1"),
+        daemon=NeverEnds,
     ),
     fault(
         "log-tail-hangs",
