@@ -29,6 +29,10 @@ _MARKS = frozenset({"trigger", "parametrize"})
 # What ends the run and is no outcome of a test.
 _ENDS = (KeyboardInterrupt, pytest.exit.Exception)
 _HAS_COMPANY = pytest.StashKey[bool]()
+# Whoever makes reports, and has nothing to say of a phase in which nothing was done and nothing went wrong.
+_SAY_NOTHING = ("_pytest.", "_hypothesis_pytestplugin", "pytest_html.", "qualys_verify.")
+_ARE_SILENT = pytest.StashKey[bool]()
+_PLACES = pytest.StashKey[dict[Callable[..., object], tuple[str, int | None]]]()
 
 Phase = Literal["setup", "call", "teardown"]
 
@@ -56,17 +60,31 @@ def _is_observation(name: str) -> bool:
 def _has_company(config: pytest.Config) -> bool:
     if _HAS_COMPANY not in config.stash:
         config.stash[_HAS_COMPANY] = any(getattr(config.option, name, False) for name in _WATCHED) or not all(
-            map(_is_not_concerned, _implementations(config))
+            module.startswith(_NOT_CONCERNED) for module in _implementations(config, *_AROUND)
         )
     return config.stash[_HAS_COMPANY]
 
 
-def _implementations(config: pytest.Config) -> Sequence[Callable[..., object]]:
-    return [impl.function for name in _AROUND for impl in getattr(config.hook, name).get_hookimpls()]
+def _implementations(config: pytest.Config, *names: str) -> Sequence[str]:
+    """The modules of all who have a say in these hooks."""
+    return [impl.function.__module__ for name in names for impl in getattr(config.hook, name).get_hookimpls()]
 
 
-def _is_not_concerned(function: Callable[..., object]) -> bool:
-    return function.__module__.startswith(_NOT_CONCERNED)
+def _are_silent(config: pytest.Config) -> bool:
+    """Whether nobody adds to the report of a phase that has nothing to tell."""
+    if _ARE_SILENT not in config.stash:
+        makers = _implementations(config, "pytest_runtest_makereport")
+        config.stash[_ARE_SILENT] = all(maker.startswith(_SAY_NOTHING) for maker in makers)
+    return config.stash[_ARE_SILENT]
+
+
+def _locate(item: pytest.Function) -> None:
+    """A test stands at one place for all hosts; pytest would look it up for each."""
+    places = item.config.stash.setdefault(_PLACES, {})
+    if item.function in places:
+        item.location = (*places[item.function], item.getmodpath())
+    else:
+        places[item.function] = item.location[:2]
 
 
 def _forget(config: pytest.Config, report: pytest.TestReport) -> None:
@@ -75,6 +93,13 @@ def _forget(config: pytest.Config, report: pytest.TestReport) -> None:
     silent = reporter.stats.get("", []) if isinstance(reporter, pytest.TerminalReporter) else []
     if silent and silent[-1] is report:
         silent.pop()
+
+
+def _make_report(item: pytest.Function, call: pytest.CallInfo[None]) -> pytest.TestReport:
+    if call.when != "call" and call.excinfo is None and _are_silent(item.config):
+        return pytest.TestReport.from_item_and_call(item, call)
+    made: pytest.TestReport = item.ihook.pytest_runtest_makereport(item=item, call=call)
+    return made
 
 
 def run(item: pytest.Function, target: Target) -> None:
@@ -90,7 +115,7 @@ def run(item: pytest.Function, target: Target) -> None:
 
     def report(phase: Phase, act: Callable[[], None]) -> bool:
         call = pytest.CallInfo.from_call(act, phase, _ENDS)
-        made: pytest.TestReport = hook.pytest_runtest_makereport(item=item, call=call)
+        made = _make_report(item, call)
         hook.pytest_runtest_logreport(report=made)
         if made.passed and phase != "call":
             _forget(item.config, made)
@@ -98,6 +123,7 @@ def run(item: pytest.Function, target: Target) -> None:
             hook.pytest_exception_interact(node=item, call=call, report=made)
         return call.excinfo is None
 
+    _locate(item)
     hook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     if report("setup", set_up):
         report("call", judge)

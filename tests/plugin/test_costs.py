@@ -66,6 +66,47 @@ def test_a_test_that_only_reads_is_told_as_pytests_own_way_of_running_it_tells(r
     assert judged(ours) == judged(pytests)
 
 
+WATCH = """\
+import pytest
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_{hook}({parameters}):
+    made = yield
+    seen = {seen}
+    with open({place!r}, "a") as file:
+        print(seen.nodeid, seen.when, seen.outcome, *seen.location[:2], file=file)
+    return made
+"""
+
+
+def watched(run, tmp_path, *hook):
+    """What a plugin of the user's own sees in a hook."""
+    name, parameters, seen = hook
+    place = tmp_path / f"{name}.txt"
+    text = WATCH.format(hook=name, parameters=parameters, seen=seen, place=str(place))
+    (tmp_path / f"watch_{name}.py").write_text(text)
+    run(
+        "--hosts=demo://healthy",
+        "--read-only",
+        "-p",
+        f"watch_{name}",
+        PYTHONPATH=str(tmp_path),
+    )
+    return place.read_text().splitlines()
+
+
+def test_a_plugin_that_makes_reports_or_reads_them_is_asked_for_every_phase(run, tmp_path):
+    made = watched(run, tmp_path, "makereport", "item, call", "made")
+    told = watched(run, tmp_path, "logreport", "report", "report")
+    assert made == told
+    assert {line.split("] ")[1].split()[0] for line in told} == {"setup", "call", "teardown"}
+    places = {}
+    for line in told:
+        test, _, rest = line.partition("[")
+        places.setdefault(test, set()).add(tuple(rest.split()[-2:]))
+    assert len(set.union(*places.values())) == len(places), "each test at its own place, for all hosts"
+
+
 def test_what_is_read_of_a_host_takes_few_round_trips(run):
     """What came in one round trip was begun at one instant: who answers, the ids, most of all else, what the main process
     is called (a script in the demo), the log where the configuration says it is, `status`.
