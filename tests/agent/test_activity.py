@@ -1,6 +1,7 @@
 """The log's tail, judged. Each case is a short log; times are minutes before noon."""
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -228,6 +229,41 @@ def test_any_log_is_judged(lines):
     assert str(seen)
     assert seen.communication_state
     assert seen.freshness
+
+
+_ENTRIES = st.tuples(
+    st.integers(1, 3000),
+    st.sampled_from(["Error", "Fatal", "Information"]),
+    st.sampled_from(
+        ["a", FATAL, SUCCESS, "Vulnerability scan completed", "Http request failed", "Scan is disabled"]
+    ),
+)
+
+
+@given(st.lists(_ENTRIES, max_size=9), st.lists(_ENTRIES, max_size=9), st.integers(0, 60))
+def test_what_lies_before_a_log_that_settles_everything_changes_nothing(before, log, quiet):
+    log = [*log, *[(5, "a")] * quiet]
+    seen = judge(*log)
+    if seen.is_settled:
+        assert replace(judge(*before, *log), entries=seen.entries) == seen
+
+
+@pytest.mark.parametrize(
+    ("lines", "is_settled"),
+    [
+        ([(5, SUCCESS), (5, "Vulnerability scan completed"), *[(5, "a")] * 48], True),
+        ([(5, SUCCESS), (5, "Vulnerability scan completed"), *[(5, "a")] * 47], False),
+        (
+            [(5, SUCCESS), (5, "Vulnerability scan completed"), *[(5, "su: (to root) root on none")] * 48],
+            False,
+        ),
+        ([(5, SUCCESS), *[(5, "a")] * 49], False),
+        ([(5, "Vulnerability scan completed"), *[(5, "a")] * 49], False),
+        ([], False),
+    ],
+)
+def test_a_log_settles_everything_that_is_long_enough_and_shows_both_signs(lines, is_settled):
+    assert judge(*lines).is_settled is is_settled
 
 
 @pytest.mark.parametrize("word", ["scan ", "upload ", "fatal ", "0 a a a ", "CAPI ", "connect ", " "])

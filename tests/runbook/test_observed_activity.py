@@ -104,6 +104,23 @@ def test_a_healthy_log_is_judged(stage, look):
     assert (seen.assessment.message, seen.communication.message) == (SCANNED, SENT)
 
 
+@pytest.mark.parametrize(
+    ("current", "trips"),
+    [
+        (log((-60, SCANNED), *((-59 + minute, SENT) for minute in range(50))), [[CURRENT]]),
+        (log((-60, SCANNED), (-5, SENT)), [[CURRENT], [PACKED, ARCHIVE, CURRENT]]),
+        (log(*((-59 + minute, SENT) for minute in range(50))), [[CURRENT], [PACKED, ARCHIVE, CURRENT]]),
+    ],
+    ids=["enough", "few entries", "no assessment"],
+)
+def test_the_archive_is_read_where_it_could_tell_more(stage, look, current, trips):
+    host, script = stage(logs(current, log((-90, SCANNED), (-80, SENT))))
+    seen = look("activity", host, installation=HEALTHY)
+    assert seen.assessment.message == SCANNED
+    asked = [command for trip in trips for command in trip]
+    assert [command.removeprefix("sudo -n ").split(" | ")[0] for command in script.asked] == asked
+
+
 def test_how_old_the_last_entry_may_be_is_the_users(stage, look):
     host, _ = stage(logs(log((-30, SENT))), log_max_age=900.0)
     seen = look("activity", host, installation=HEALTHY)

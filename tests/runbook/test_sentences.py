@@ -51,7 +51,7 @@ ABSENT = replace(
 FAILED = replace(RUNNING, state="failed (failed)", running_for=None)
 ACTIVATED = Installation(Layout(), Configuration(UUID, UUID), UUID)
 ENTRY = Entry(NOON, "agent", "fatal", "the database is corrupt")
-ACTIVE = Activity(HOUR, 2 * HOUR, ENTRY, ENTRY, None, (), 0, ())
+ACTIVE = Activity(HOUR, 2 * HOUR, ENTRY, ENTRY, None, (), 0, (), 50)
 STATUS = Reading(HostClock(NOON, (timedelta(0),)), Kind.STAMP, "2026-03-23 11:00:00")
 DEMAND = Demand(Step.SCAN, ("scan",), (ScanType.VM,), Dialect.RUNBOOK)
 TAKEN, REFUSED = Answer(DEMAND, NOON), Answer(DEMAND, NOON, refusal="not accepted")

@@ -23,7 +23,8 @@ class Activity:
     `age` is that of the last entry by the target's own clock, None when there is no entry, and `max_age` what
     it may be. `assessment`, `communication` and `disabled` are the last entries that say so, or None.
     `failures` are the entries since the last success that tell of a failed attempt to reach the platform, and
-    `attempts` how many attempts that were. `fatal` are the fatal errors among the last 50 entries.
+    `attempts` how many attempts that were. `fatal` are the fatal errors among the last 50 entries, and `entries` how
+    many entries there are, without noise.
     """
 
     age: timedelta | None
@@ -34,6 +35,12 @@ class Activity:
     failures: tuple[Entry, ...]
     attempts: int
     fatal: tuple[Entry, ...]
+    entries: int
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing that lies before these entries could change what is said of them."""
+        return self.entries >= LAST_ENTRIES and None not in {self.assessment, self.communication}
 
     @property
     def fatal_errors(self) -> str:
@@ -106,6 +113,7 @@ def judge_activity(
         failures=tuple(entry for entry, _ in failures),
         attempts=_attempts(failures, patterns),
         fatal=tuple(line[0] for line in lines[-LAST_ENTRIES:] if _is_fatal(line, patterns)),
+        entries=len(lines),
     )
 
 
