@@ -14,12 +14,12 @@ class Ahead:
 
     def __init__(self) -> None:
         """Nothing is expected."""
-        self._expected: tuple[Asked, ...] = ()
+        self._expected: Iterable[Asked] = ()
         self._there: defaultdict[tuple[str, bool], list[Reply]] = defaultdict(list)
 
     def expect(self, commands: Iterable[Asked]) -> None:
-        """These are going to be asked."""
-        self._expected = tuple(commands)
+        """These are going to be asked; which, is not looked at before something is taken."""
+        self._expected = commands
 
     def take(self, commands: Sequence[Asked], fetch: Fetch) -> tuple[Reply, ...]:
         """The replies to commands that are there, all or none; the first that is expected has all that is fetched.
@@ -30,14 +30,22 @@ class Ahead:
         if not any(isinstance(command, Command) for command in commands):
             return ()
         keys = [_key(command) for command in commands]
-        wanted = {_key(command) for command in self._expected if isinstance(command, Command)}
-        if not wanted.isdisjoint(keys):
-            expected, self._expected = self._expected, ()
+        self._expected = expected = tuple(self._expected)
+        if any(_key(command) in keys for command in expected if isinstance(command, Command)):
+            self._expected = ()
             for command, reply in zip(expected, fetch(expected), strict=False):
                 self._there[_key(command)].append(reply)
         if any(len(self._there.get(key, ())) < number for key, number in Counter(keys).items()):
             return ()
         return tuple(self._there[key].pop(0) for key in keys)
+
+    def pass_over(self, commands: Sequence[Asked]) -> None:
+        """These are asked by themselves, and not expected any more."""
+        expected = list(self._expected)
+        for command in commands:
+            if command in expected:
+                expected.remove(command)
+        self._expected = expected
 
     def drop(self) -> tuple[Reply, ...]:
         """All that nobody took; nothing is there, and nothing is expected, afterwards."""

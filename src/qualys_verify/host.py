@@ -165,6 +165,7 @@ class Host:
         self._transport = transport
         self._company = company
         self._is_cleared = False
+        self._sudo_works = False
         self._answers: dict[tuple[str, ...], tuple[datetime, Reply] | Inconclusive] = {}
         self._ahead = Ahead()
         self._looked_ahead_in = self.record
@@ -221,13 +222,25 @@ class Host:
 
         Raises Denied when sudo refuses one of them, besides what the transport raises.
         """
-        replies = self._ahead.take(commands, self._look_ahead) or self._run(commands)
+        replies = self._take(commands) or self._run(commands)
         for command, reply in zip(commands, replies, strict=True):
             self.record.command(replace(reply, stdout=command.show(reply.stdout)))
         for reply in replies:
             self._check_sudo(reply)
             self._check_deadline(reply)
+        self._sudo_works |= self._need_sudo(commands)
         return replies
+
+    def _take(self, commands: Sequence[Asked]) -> tuple[Reply, ...]:
+        """What is there of it already. The first that sudo is asked for goes alone: sites log and mail what it refuses."""
+        if not self._sudo_works and self._need_sudo(commands):
+            self._ahead.pass_over(commands)
+            return ()
+        return self._ahead.take(commands, self._look_ahead)
+
+    def _need_sudo(self, commands: Sequence[Asked]) -> bool:
+        own = [command for command in commands if isinstance(command, Command)]
+        return any(command.as_root or self.settings.sudo for command in own) and self._elevates
 
     def _run(self, commands: Sequence[Asked]) -> tuple[Reply, ...]:
         texts = [self._text(command) for command in commands]

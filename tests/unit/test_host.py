@@ -459,7 +459,7 @@ def test_what_is_not_expected_brings_nothing_along(looked):
         ({**BY_SUDO, "sudo -n -l": (1, "", "")}, ["ls", "timeout -k 5 30 ps"]),
         ({**BY_ROOT, "timeout -k 1": ""}, []),
         ({**BY_ROOT, "timeout -k 1": "timeout 1"}, ["timeout -k 5 30 ls /", "timeout -k 5 30 ps"]),
-        (BY_SUDO, ["sudo -n timeout -k 5 30 ls /", "timeout -k 5 30 ps"]),
+        (BY_SUDO, ["sudo -n timeout -k 5 30 ls /"]),
     ],
     ids=["sudo allows no timeout", "no timeout", "a timeout that ends one process", "by sudo"],
 )
@@ -471,6 +471,30 @@ def test_each_command_has_its_own_deadline_where_one_cannot_end_all(looked, answ
         assert [command for command in transport.commands if "-l" not in command] == sent
     else:
         assert transport.sent("ps") == []
+
+
+def test_the_first_that_sudo_is_asked_for_goes_alone(looked):
+    host, transport = looked(BY_SUDO)
+    other = root("ls", "/opt")
+    host.expect([LS, PS, other])
+    host.run(LS)
+    alone, transport.commands = transport.commands, []
+    assert [command for command in alone if " -l " not in command] == ["sudo -n timeout -k 5 30 ls /"]
+    host.run(other)
+    assert transport.commands == ["timeout -k 5 30 ps", "sudo -n timeout -k 5 30 ls /opt"]
+    host.run(PS)
+    assert len(transport.commands) == 2
+
+
+def test_where_sudo_refuses_nothing_else_is_asked_of_it(looked):
+    host, transport = looked(
+        {**BY_SUDO, "sudo -n timeout -k 5 30 ls": (1, "", "sudo: a password is required")}
+    )
+    host.expect([LS, PS, root("ls", "/opt")])
+    for _ in range(2):
+        with pytest.raises(Denied):
+            host.run(LS)
+    assert transport.sent("sudo -n timeout -k 5 30 ls /opt") == []
 
 
 @pytest.mark.parametrize(
