@@ -8,10 +8,10 @@ import zlib
 import pytest
 
 from qualys_verify.evidence.grid import findings_of, grid
-from qualys_verify.evidence.page import render_page
 from qualys_verify.evidence.result import transcripts_of
 from tests.evidence import hostile, large, sample
 from tests.evidence.markup import elements, matrix, shape
+from tests.evidence.whole import render_page
 
 LARGEST = 10_000_000  # bytes
 SLOWEST = 3.0  # seconds

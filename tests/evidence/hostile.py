@@ -4,10 +4,10 @@ from enum import StrEnum
 
 import msgspec
 
-from qualys_verify.evidence.page import render_page
 from qualys_verify.evidence.result import transcripts_of
 from qualys_verify.evidence.still_open import OpenReason
 from tests.evidence import sample
+from tests.evidence.whole import render_page
 
 WORDS = (
     "<svg/onload=alert(1)>",

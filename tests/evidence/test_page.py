@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 from qualys_verify.evidence import page as page_module
 from qualys_verify.evidence.events import Merged, Observed, Part
 from qualys_verify.evidence.grid import LIMITS, findings_of, grid
-from qualys_verify.evidence.page import ranges, render_page
+from qualys_verify.evidence.page import ranges
 from qualys_verify.evidence.result import Result, Transcript, WaiverUse, transcripts_of
 from qualys_verify.evidence.still_open import OpenReason
 from qualys_verify.evidence.templating import visible
 from qualys_verify.verdict import Verdict
 from tests.evidence import hostile, large, sample
 from tests.evidence.markup import elements, matrix, shape
+from tests.evidence.whole import render_page
 
 CSS = Path(page_module.__file__).with_name("templates").joinpath("page.css").read_text("utf-8")
 

@@ -1,6 +1,6 @@
 """What comes in parts, whole: for tests that read it as a reader does."""
 
-from qualys_verify.evidence import junit, oscal, results_csv, run_json
+from qualys_verify.evidence import junit, oscal, page, results_csv, run_json
 
 
 def render_csv(result):
@@ -17,3 +17,7 @@ def render_oscal(result):
 
 def render_run(result):
     return b"".join(run_json.render_run(result))
+
+
+def render_page(result, transcripts, **options):
+    return b"".join(page.render_page(result, transcripts, **options)).decode()

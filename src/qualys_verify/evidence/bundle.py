@@ -64,7 +64,7 @@ def _page(result: Result, transcripts: Sequence[Transcript]) -> Files:
     reboots = {host.id: host.identity.get(REBOOT, "") for host in result.hosts}
     reasons = still_open(findings_of(result), reboots, result.run.scan_types)
     controls = {check.step: controls_of(check.step) for check in result.checks}
-    yield PAGE, [render_page(result, transcripts, still_open=reasons, controls=controls).encode()]
+    yield PAGE, render_page(result, transcripts, still_open=reasons, controls=controls)
 
 
 def _hdf(result: Result, _: Sequence[Transcript]) -> Files:

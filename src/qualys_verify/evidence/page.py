@@ -31,6 +31,8 @@ from qualys_verify.verdict import Verdict
 TRANSCRIPTS_SHOWN = 3_000_000
 # With more hosts than this the matrix is drawn small, in blocks of so many rows.
 _ROOMY, _BLOCK = 40, 50
+# How many of the template's bits are written at once.
+_PARTS = 200
 # What stands around a command's own texts in the page.
 _COMMAND_MARKUP = 300
 
@@ -41,8 +43,8 @@ def render_page(
     *,
     still_open: Sequence[OpenReason] = (),
     controls: Mapping[str, Sequence[Control]] | None = None,
-) -> str:
-    """The page as text, to be written as UTF-8.
+) -> Iterator[bytes]:
+    """The page, in parts: a large fleet's is not in memory as a whole.
 
     `transcripts` are those of the result's hosts, `still_open` the reasons why a finding may still be open in the
     Qualys UI, `controls` those of each step.
@@ -50,7 +52,7 @@ def render_page(
     findings = findings_of(result)
     found = problems(findings)
     shown = {item.host: item.commands for item in transcripts} if _fits(transcripts) else None
-    return _template().render(
+    parts = _template().stream(
         result=result,
         run=result.run,
         standing=_standing(result.run),
@@ -74,6 +76,8 @@ def render_page(
         limits=LIMITS,
         namespace=NAMESPACE,
     )
+    parts.enable_buffering(_PARTS)
+    return (part.encode() for part in parts)
 
 
 @dataclass(frozen=True)
