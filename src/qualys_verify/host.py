@@ -100,8 +100,8 @@ class Scribe(Protocol):
     def command(self, record: "Record", reply: Reply) -> Reply | None:
         """One command of an observation, as it was run; None where it has not to be kept besides."""
 
-    def reading(self, record: "Record", at: datetime, text: str) -> str:
-        """What one look came to; `at` is UTC by the controller's clock."""
+    def reading(self, record: "Record", at: datetime, text: str) -> str | None:
+        """What one look came to, or None, likewise; `at` is UTC by the controller's clock."""
 
     def learn(self, *secrets: str | None) -> None:
         """Texts that must not be kept from now on."""
@@ -144,7 +144,9 @@ class Record:
     def reading(self, text: str) -> None:
         """Write down what a look came to."""
         now = datetime.now(UTC)
-        self.readings.append(f"{now:%Y-%m-%dT%H:%M:%SZ}  {self.scribe.reading(self, now, text)}")
+        kept = self.scribe.reading(self, now, text)
+        if kept is not None:
+            self.readings.append(f"{now:%Y-%m-%dT%H:%M:%SZ}  {kept}")
 
 
 class Host:

@@ -58,11 +58,11 @@ class JournalScribe:
         )
         return kept if self._keeps_replies else None
 
-    def reading(self, record: Record, at: datetime, text: str) -> str:
+    def reading(self, record: Record, at: datetime, text: str) -> str | None:
         """See Scribe."""
         kept = self._clean_about(record.host, text)
         self._journal.write(Reading(at, self._clean(record.host), record.observation, record.attempt, kept))
-        return kept
+        return kept if self._keeps_replies else None
 
     def observed(self, host: str, name: str, sighting: Sighting) -> None:
         """See Witness."""
