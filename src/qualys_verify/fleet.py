@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
+from qualys_verify import memory
 from qualys_verify.gate import Gate, Losses
 from qualys_verify.host import Claims, Host, Record, Scribe
 from qualys_verify.observation import Observation, Sighting
@@ -114,6 +115,7 @@ class Fleet:
         self._losses = Losses(self._pace.max_inconclusive, len(plans))
         self._gate = Gate(self._pace, self._losses, self._turns, self.interrupted)
         self._done = _Countdown(len(plans))
+        memory.keep_threads_to_one_arena()
         with ThreadPoolExecutor(len(plans) + 1, "observer") as pool:
             try:
                 admitting = pool.submit(self._admit, pool, plans, open_host, close_host, journal)

@@ -1,6 +1,5 @@
 """pytest's hooks, handing on to the rooms that do the work."""
 
-import gc
 import signal
 import sys
 import threading
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 from _pytest.terminal import TerminalReporter
 
-from qualys_verify import protocol
+from qualys_verify import memory, protocol
 from qualys_verify.evidence import howto
 from qualys_verify.evidence.bundle import PAGE
 from qualys_verify.evidence.comparison_text import as_text
@@ -65,17 +64,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add_options(parser)
 
 
-def _let_go_of_earlier_runs() -> None:
-    """Those of this process, which did not end with them: what they have left was frozen (`pytest_unconfigure`)."""
-    if gc.get_freeze_count():
-        gc.unfreeze()
-        gc.collect()
-
-
 @pytest.hookimpl(tryfirst=True)  # before pytest-html reads its path
 def pytest_configure(config: pytest.Config) -> None:
     """Read all options and host specs, so that whatever cannot be meant is said before any host is touched."""
-    _let_go_of_earlier_runs()
+    memory.let_go_of_earlier_runs()
     config.addinivalue_line(
         "markers", "trigger: makes the agent act; `-m 'not trigger'` only looks (as --read-only does)"
     )
@@ -276,6 +268,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in of_runbook:
         if is_trigger(item.fixturenames):
             item.add_marker("trigger")
+    memory.share_callspecs(of_runbook)
     _refuse_replaced_pods(config)
 
 
@@ -314,7 +307,7 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     try:
         with Ticker(session.config) as ticker:
             run.observe(_plans(session.items), ticker.show, recorder.scribe)
-        gc.freeze()  # items and sightings stay until the end: a fleet's need not be looked through for garbage again and again
+        memory.keep()
     except (KeyboardInterrupt, DeadlineOver) as reason:
         session.config.stash[INTERRUPTED] = str(reason) or "stopped by the user or a signal"
         yield
@@ -469,6 +462,7 @@ class Sealing:
         done = yield
         recorder = session.config.stash.get(RECORDER, None)
         if recorder is not None:
+            memory.let_go_of_items(session)
             try:
                 session.config.stash[SEALED] = recorder.seal()
             except (OSError, ValueError) as error:
@@ -518,4 +512,4 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if run is not None and not is_worker(config):
         with suppress(OSError):
             run.folder.rmdir()
-        gc.freeze()  # the process ends: pytest's own end, which collects garbage five times over, has nothing to look through
+        memory.keep()  # the process ends: pytest's own end, which collects garbage five times over, has nothing to look through

@@ -1,6 +1,5 @@
 """A worker: it looks at the hosts that the controller gives it, and sends everything there as it happens."""
 
-import gc
 import time
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
@@ -14,6 +13,7 @@ from threading import Event, Lock
 
 import pytest
 
+from qualys_verify import memory
 from qualys_verify.evidence.events import AnyEvent
 from qualys_verify.evidence.redaction import Redactor
 from qualys_verify.findings import missed
@@ -191,7 +191,7 @@ class Worker:
     @pytest.hookimpl(tryfirst=True)
     def pytest_unconfigure(self) -> None:
         """This process ends now: pytest's own end, which collects garbage five times over, has nothing to look through."""
-        gc.freeze()
+        memory.keep()
 
     def _show(self, progress: Progress) -> None:
         self._link.go_on()
