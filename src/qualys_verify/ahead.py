@@ -18,7 +18,7 @@ class Ahead:
         self._there: defaultdict[tuple[str, bool], list[Reply]] = defaultdict(list)
 
     def expect(self, commands: Iterable[Asked]) -> None:
-        """These are going to be asked; which, is not looked at before something is taken."""
+        """These are going to be asked; which, is not looked at before something is taken or passed over."""
         self._expected = commands
 
     def take(self, commands: Sequence[Asked], fetch: Fetch) -> tuple[Reply, ...]:
@@ -41,11 +41,14 @@ class Ahead:
 
     def pass_over(self, commands: Sequence[Asked]) -> None:
         """These are asked by themselves, and not expected any more."""
-        expected = list(self._expected)
-        for command in commands:
-            if command in expected:
-                expected.remove(command)
-        self._expected = expected
+        asked = Counter(map(_key, commands))
+        left = []
+        for command in self._expected:
+            if asked[_key(command)]:
+                asked[_key(command)] -= 1
+            else:
+                left.append(command)
+        self._expected = left
 
     def drop(self) -> tuple[Reply, ...]:
         """All that nobody took; nothing is there, and nothing is expected, afterwards."""

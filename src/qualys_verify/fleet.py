@@ -7,7 +7,7 @@ pytest runs the first test. A host that only waits between two readings gives it
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from qualys_verify import memory
+from qualys_verify.asked import Asked
 from qualys_verify.gate import Gate, Losses
 from qualys_verify.host import Claims, Host, Record, Scribe
 from qualys_verify.observation import Observation, Sighting
@@ -179,7 +180,7 @@ class Fleet:
         asking = [item for item in plan if item.asks]
         for item in plan:
             if item in asking[:1]:
-                host.expect(command for other in asking if other.asks for command in other.asks(host))
+                host.expect(_foreseen(asking, host))
             visit.observation, host.waiting = item.name, None
             host.record = Record(target.id, item.name, journal)
             sightings[item.name] = self._make(host, item, sightings)
@@ -231,6 +232,15 @@ class _Countdown:
     def wait(self, seconds: float) -> bool:
         """Whether all are done within so many seconds."""
         return self._over.wait(seconds)
+
+
+def _foreseen(asking: Sequence[Observation], host: Host) -> Iterator[Asked]:
+    """What observations tell that they are going to ask. One that cannot tell asks in its turn: this is never a reason."""
+    for item in asking:
+        try:
+            yield from item.asks(host) if item.asks else ()
+        except Exception:  # noqa: BLE001  # see above
+            _log.exception("the observation `%s` does not know what it asks of %s", item.name, host.target.id)
 
 
 def _is_loss(item: Observation, sightings: Mapping[str, Sighting]) -> bool:

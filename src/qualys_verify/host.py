@@ -275,7 +275,7 @@ class Host:
         All of it has the time of one command: what was not seen by then is asked again by itself, with its own.
         """
         self._looked_ahead_in = self.record
-        if not self.may_guard:
+        if not self.may_guard or (not self._sudo_works and self._need_sudo(commands)):
             return ()
         share = not self._elevates and self.identity.has_group_timeout
         texts = [command.text if share else self._text(command) for command in commands]

@@ -1,6 +1,5 @@
 """What a large fleet would cost in memory, and need not."""
 
-import ctypes
 import gc
 from collections.abc import Sequence
 from contextlib import suppress
@@ -27,21 +26,23 @@ def let_go_of_earlier_runs() -> None:
 
 def keep_threads_to_one_arena() -> None:
     """Threads that only wait shall not each leave holes in an arena of its own; to other libraries' malloc this means nothing."""
-    with suppress(AttributeError, OSError):
+    with suppress(ImportError, AttributeError, OSError):
+        import ctypes  # noqa: PLC0415  # some Pythons are built without it
+
         ctypes.CDLL(None).mallopt(_ARENAS, 1)
 
 
 def share_callspecs(items: Sequence[pytest.Function]) -> None:
-    """All tests of a host are called with the same: pytest keeps it once for each."""
+    """Tests that are about a host and nothing else are called with the same: pytest keeps it once for each."""
     shared: dict[str, Any] = {}  # pytest has no public name for what it is
     for item in items:
         own = getattr(item, "callspec", None)
-        if own is not None and shared.setdefault(own.id, own) == own:
+        if own is not None and set(own.params) == {"target"} and shared.setdefault(own.id, own) == own:
             item.callspec = shared[own.id]
 
 
 def let_go_of_items(session: pytest.Session) -> None:
-    """At its end a run needs its tests no more; the evidence takes their place in memory."""
+    """At its end a run needs its tests no more, and `session.items` is empty; the evidence takes their place in memory."""
     if len(session.items) >= _MANY:
         session.items.clear()
         gc.unfreeze()

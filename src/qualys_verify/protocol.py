@@ -96,7 +96,8 @@ def _forget(config: pytest.Config, report: pytest.TestReport) -> None:
 
 
 def _make_report(item: pytest.Function, call: pytest.CallInfo[None]) -> pytest.TestReport:
-    if call.when != "call" and call.excinfo is None and _are_silent(item.config):
+    is_empty = call.when != "call" and call.excinfo is None and not item._report_sections  # noqa: SLF001  # of whoever adds some
+    if is_empty and _are_silent(item.config):
         return pytest.TestReport.from_item_and_call(item, call)
     made: pytest.TestReport = item.ihook.pytest_runtest_makereport(item=item, call=call)
     return made

@@ -211,9 +211,37 @@ def test_a_stamp_that_cannot_be_read_again_is_not_taken_for_an_assessment(wait_f
     assert [reading.split("  ")[1] for reading in host.record.readings] == [now, *["30 s"] * 6]
 
 
+@pytest.mark.parametrize(
+    ("answers", "kind", "said"),
+    [
+        (["12:00:00", "12:00:03", TimedOut("30 s")], TimedOut, "^30 s$"),
+        (
+            ["12:00:00", TimedOut("30 s"), None],
+            Inconclusive,
+            "may be the time of asking, and was read again in vain",
+        ),
+        (
+            ["12:00:00", "12:00:03", None],
+            Inconclusive,
+            "may be the time of asking, and was read again in vain",
+        ),
+    ],
+    ids=["moved, then lost", "lost, then without a stamp", "moved, then without a stamp"],
+)
+def test_the_last_that_kept_it_from_being_read_is_the_reason(wait_for, answers, kind, said):
+    shown = [
+        f"Last assessment: 2026-03-23 {answer}" if isinstance(answer, str) else answer or "Aborted"
+        for answer in answers
+    ]
+    _, _, outcome = wait_for({STATUS: shown})
+    with pytest.raises(Inconclusive, match=said) as reason:
+        outcome()
+    assert type(reason.value) is kind
+
+
 def test_a_stamp_that_is_not_shown_again_is_not_taken_for_an_assessment(wait_for):
     _, script, outcome = wait_for({STATUS: ["Last assessment: 2026-03-23 12:00:00", "Aborted"]})
-    with pytest.raises(Inconclusive, match=r"^ssh://web1: .*and no timestamp when it was read again"):
+    with pytest.raises(Inconclusive, match=r"^ssh://web1: .*and was read again in vain"):
         outcome()
     assert script.sleeps == [3] * 6
 

@@ -154,13 +154,17 @@ def test_what_observations_are_going_to_ask_is_told_before_the_first_of_them():
     assert not world.fleet._lost
 
 
-def test_what_cannot_be_told_before_is_the_hosts_own_trouble():
+@pytest.mark.parametrize("error", [ValueError("a defect of ours"), NotApplicable("no"), Inconclusive("no")])
+def test_what_cannot_be_told_before_is_asked_in_its_turn(error, caplog):
     def asks(_host):
-        raise ValueError("a defect of ours")
+        raise error
 
-    world = World(hosts=2)
-    world.observe(replace(world.sees("one", look=lambda host: host.target.id), asks=asks))
-    assert "failed inside qualys-verify" in world.reason("one")
+    world = World(hosts=1)
+    one = replace(world.sees("one", look=lambda host: host.expected), asks=asks)
+    two = replace(world.sees("two"), asks=lambda _host: ["two"])
+    world.observe(one, two)
+    assert world.value("one") == [("two",)]
+    assert "the observation `one` does not know what it asks of ssh://web0" in caplog.text
 
 
 def test_a_need_comes_with_its_value_and_only_what_is_named_is_handed_over():

@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import sys
 import weakref
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -14,11 +15,11 @@ from qualys_verify import memory
 @dataclass(frozen=True)
 class Callspec:
     id: str
-    params: tuple[str, ...]
+    params: dict[str, object]
 
 
 def test_tests_of_one_host_share_what_they_are_called_with():
-    specs = [Callspec(host, (host,)) for host in ("web1", "web2", "web1", "web2")]
+    specs = [Callspec(host, {"target": host}) for host in ("web1", "web2", "web1", "web2")]
     items = [SimpleNamespace(callspec=spec) for spec in specs]
     memory.share_callspecs(items)
     assert [item.callspec for item in items] == specs
@@ -26,11 +27,21 @@ def test_tests_of_one_host_share_what_they_are_called_with():
     assert items[0].callspec is not items[1].callspec
 
 
-def test_what_is_called_with_something_else_keeps_its_own():
-    other, items = Callspec("web1", ("web1", "2")), [SimpleNamespace(callspec=Callspec("web1", ("web1",)))]
-    items += [SimpleNamespace(callspec=other), SimpleNamespace()]
+class Array:
+    """It cannot be told whether two are the same."""
+
+    def __eq__(self, other):
+        raise ValueError("ambiguous")
+
+    __hash__ = None
+
+
+@pytest.mark.parametrize(("one", "other"), [(True, 1), ([], []), (Array(), Array())], ids=repr)
+def test_what_is_called_with_something_else_keeps_its_own(one, other):
+    specs = [Callspec("web1-x0", {"target": "web1", "x": value}) for value in (one, other)]
+    items = [*(SimpleNamespace(callspec=spec) for spec in specs), SimpleNamespace()]
     memory.share_callspecs(items)
-    assert items[1].callspec is other
+    assert [item.callspec.params["x"] for item in items[:2]][1] is other
     assert vars(items[2]) == {}
 
 
@@ -60,6 +71,18 @@ def test_the_items_of_a_large_fleet_are_gone_before_the_evidence_is_made(number,
     assert gc.get_freeze_count()
 
 
+def test_glibc_is_told_to_keep_to_one_arena(monkeypatch):
+    told = []
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: SimpleNamespace(mallopt=lambda *what: told.append(what)))
+    memory.keep_threads_to_one_arena()
+    assert told == [(-8, 1)], "M_ARENA_MAX of <malloc.h>"
+
+
 def test_another_c_library_has_no_such_setting(monkeypatch):
     monkeypatch.setattr(ctypes, "CDLL", lambda _: SimpleNamespace())
+    memory.keep_threads_to_one_arena()
+
+
+def test_a_python_without_ctypes_does_without(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ctypes", None)
     memory.keep_threads_to_one_arena()

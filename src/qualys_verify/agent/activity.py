@@ -39,7 +39,10 @@ class Activity:
 
     @property
     def is_settled(self) -> bool:
-        """Whether nothing that lies before these entries could change what is said of them."""
+        """Whether nothing that lies before these entries could change a verdict or what is shown.
+
+        (`disabled` counts where there is no `assessment`.)
+        """
         return self.entries >= LAST_ENTRIES and None not in {self.assessment, self.communication}
 
     @property
