@@ -1,8 +1,8 @@
 """What a large fleet would cost in memory, and need not."""
 
 import gc
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -15,6 +15,19 @@ _MANY = 5_000
 def keep() -> None:
     """All that is there now stays to the end: a fleet's need not be looked through for garbage again and again."""
     gc.freeze()
+
+
+@contextmanager
+def nothing_is_garbage() -> Generator[None, None, None]:
+    """While a fleet's tests are made none of them is garbage, and all of them stay."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        keep()
+        if was_enabled:
+            gc.enable()
 
 
 def let_go_of_earlier_runs() -> None:

@@ -361,7 +361,10 @@ def _plans(items: list[pytest.Item]) -> dict[Target, tuple[Observation, ...]]:
 def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
     """A worker that finds nothing that it could run says why: xdist would only say that it ended."""
     try:
-        return (yield)
+        if RUN not in session.config.stash:
+            return (yield)
+        with memory.nothing_is_garbage():
+            return (yield)
     except pytest.UsageError as error:
         if is_worker(session.config):
             session.config.workeroutput[wire.USAGE] = str(error)  # type: ignore[attr-defined]  # xdist's

@@ -4,6 +4,7 @@ import ctypes
 import gc
 import sys
 import weakref
+from contextlib import suppress
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -58,6 +59,27 @@ def kept():
     memory.let_go_of_earlier_runs()
     yield
     memory.let_go_of_earlier_runs()
+
+
+@pytest.mark.usefixtures("kept")
+def test_garbage_is_looked_for_again_when_all_tests_are_there():
+    with suppress(KeyboardInterrupt), memory.nothing_is_garbage():
+        assert not gc.isenabled()
+        item = Item()
+        raise KeyboardInterrupt
+    assert gc.isenabled()
+    assert not any(found is item for found in gc.get_objects()), "it is not looked through again"
+
+
+@pytest.mark.usefixtures("kept")
+def test_who_does_without_collecting_garbage_still_does():
+    gc.disable()
+    try:
+        with memory.nothing_is_garbage():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 @pytest.mark.usefixtures("kept")
