@@ -37,7 +37,9 @@ class Array:
     __hash__ = None
 
 
-@pytest.mark.parametrize(("one", "other"), [(True, 1), ([], []), (Array(), Array())], ids=repr)
+@pytest.mark.parametrize(
+    ("one", "other"), [(True, 1), ([], []), (Array(), Array())], ids=["equal", "mutable", "not comparable"]
+)
 def test_what_is_called_with_something_else_keeps_its_own(one, other):
     specs = [Callspec("web1-x0", {"target": "web1", "x": value}) for value in (one, other)]
     items = [*(SimpleNamespace(callspec=spec) for spec in specs), SimpleNamespace()]
