@@ -125,7 +125,9 @@ def test_a_run_that_is_killed_leaves_a_journal_that_is_rendered_as_incomplete(st
     assert told["run"]["ended"] is None
     assert told["verdicts"]["compliant"] == 0
     assert told["verdicts"]["inconclusive"] == told["coverage"]["expected"] > 0
-    assert any(host["observations"] for host in told["hosts"]), "whichever host had been looked at when it ended"
+    assert any(host["observations"] for host in told["hosts"]), (
+        "whichever host had been looked at when it ended"
+    )
     assert "incomplete" in (left / "report.html").read_text().lower()
     assert main(["verify", str(left)]) == 1
 
