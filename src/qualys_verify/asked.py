@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import PurePosixPath
 
@@ -38,8 +39,8 @@ class Command:
 
     def after(self, words: Sequence[str]) -> str:
         """The command for a shell, with these words before it."""
-        text = shlex.join((*words, *self.argv))
-        return f"{text} | {shlex.join(self.filter)}" if self.filter else text
+        text = _quoted((*words, *self.argv))
+        return f"{text} | {_quoted(self.filter)}" if self.filter else text
 
     @once
     def text(self) -> str:
@@ -57,6 +58,11 @@ class Line:
 
 Asked = Command | Line
 CLOCK = Line(ASK_CLOCK)
+
+
+@lru_cache(1_024)  # all hosts are asked the same
+def _quoted(words: tuple[str, ...]) -> str:
+    return shlex.join(words)
 
 
 def user(*argv: str) -> Command:

@@ -1,17 +1,20 @@
 """All hosts at once: who is spoken to when, in which order, and what came of it.
 
-Looking waits on the network, sometimes for minutes; so it is done for all hosts at the same time, before
-pytest runs the first test. A host that only waits between two readings gives its turn to another.
+Looking waits on the network, sometimes for minutes; so it is done for all hosts at the same time, and before what was
+seen is judged. A host that only waits between two readings gives its turn to another.
 """
 
 import logging
+import os
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Protocol
 
 from qualys_verify import memory
@@ -27,6 +30,9 @@ from qualys_verify.turns import Turns
 INTERRUPTED = "not seen: the run was interrupted before this was looked at"
 UNPLANNED = "not seen: nobody looked, because no test that was selected names this observation as a parameter"
 _TICK = 0.2
+_PROCESSORS = os.cpu_count() or 1
+# In seconds. Python's own is a twentieth of it; much longer, and whoever takes long would be noticed by the others.
+_SWITCH_INTERVAL = 0.1
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +77,9 @@ class Fleet:
         self._sightings: dict[str, dict[str, Sighting]] = {}
         self._visits: dict[str, Visit] = {}
         self._lost: dict[str, Inconclusive] = {}
-        self._done = _Countdown(0)
+        self._roll = _Roll(())
+        self._report: Callable[[Progress], None] = lambda _progress: None
+        self._admitting = Future[None]()
 
     def sleep(self, seconds: float) -> None:
         """Wait between two readings without holding a turn. Raises Interrupted."""
@@ -98,32 +106,58 @@ class Fleet:
             return Interrupted(f"{target.id}: {INTERRUPTED}")
         return self._lost.get(target.id) or Inconclusive(f"{target.id}: {UNPLANNED}")
 
-    def observe(
+    @contextmanager
+    def observing(
         self,
         plans: Mapping[Target, Sequence[Observation]],
         open_host: Callable[[Target], Host],
         close_host: Callable[[Target], None],
         report: Callable[[Progress], None],
         journal: Witness,
-    ) -> None:
-        """Make all observations on all hosts; returns when no observer is left alive.
+    ) -> Generator[None, None, None]:
+        """Make all observations on all hosts meanwhile; ends when no observer is left alive.
 
-        `report` is called a few times a second, `journal` is told everything as it happens. A KeyboardInterrupt stops every observer, and is raised when
-        they have ended; what they had not seen is then inconclusive.
+        `report` is called a few times a second while this thread waits (see `wait`), `journal` is told everything as it
+        happens. An exception, as KeyboardInterrupt, stops every observer; what they had not seen is then inconclusive.
         """
         if not plans:
+            yield
             return
         self._losses = Losses(self._pace.max_inconclusive, len(plans))
         self._gate = Gate(self._pace, self._losses, self._turns, self.interrupted)
-        self._done = _Countdown(len(plans))
+        self._roll, self._report = _Roll(target.id for target in plans), report
         memory.keep_threads_to_one_arena()
-        with ThreadPoolExecutor(len(plans) + 1, "observer") as pool:
+        with _long_turns(), ThreadPoolExecutor(len(plans) + 1, "observer") as pool:
             try:
-                admitting = pool.submit(self._admit, pool, plans, open_host, close_host, journal)
-                self._watch(admitting, report)
+                self._admitting = pool.submit(self._admit, pool, plans, open_host, close_host, journal)
+                yield
+                self.wait()
             except BaseException:
                 self.interrupted.set()
                 raise
+
+    def wait(self, target: Target | None = None) -> None:
+        """Until all hosts are done; for one of them until it is, and looking at others leaves a processor free.
+
+        Raises what `report` raises, and KeyboardInterrupt.
+        """
+        is_over = False
+        while not is_over:
+            is_over = self._roll.wait(partial(self._is_free_for, target), _TICK)
+            self._turns.lend()
+            self._report(Progress(self._roll.done, self._roll.number, tuple(self._visits.values())))
+            if self._admitting.done():
+                self._admitting.result()
+
+    def _is_free_for(self, target: Target | None) -> bool:
+        if target is None or target.id in self._roll.missing:
+            return self.is_done
+        return self.is_done or (self._admitting.done() and self._turns.taken < _PROCESSORS)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all hosts are."""
+        return not self._roll.missing
 
     def _admit(
         self,
@@ -139,16 +173,6 @@ class Fleet:
             if self.interrupted.is_set():
                 return
             pool.submit(self._observe, target, plan, open_host, close_host, journal)
-
-    def _watch(self, admitting: Future[None], report: Callable[[Progress], None]) -> None:
-        """Report until all hosts are done."""
-        is_over = False
-        while not is_over:
-            is_over = self._done.wait(_TICK)
-            self._turns.lend()
-            report(Progress(self._done.done, self._done.number, tuple(self._visits.values())))
-            if admitting.done():
-                admitting.result()
 
     def _observe(
         self,
@@ -172,7 +196,7 @@ class Fleet:
             self._visits.pop(target.id)
             self._gate.leave(target.id)
             self._turns.end()
-            self._done.count()
+            self._roll.strike(target.id)
 
     def _look(self, host: Host, plan: Sequence[Observation], visit: Visit, journal: Witness) -> None:
         target = host.target
@@ -212,26 +236,41 @@ class Fleet:
         return next((reason for reason in reasons if reason is not None), None)
 
 
-class _Countdown:
-    """How many of a number are done, for those who wait until all are."""
+class _Roll:
+    """Which hosts are not done yet, for those who wait for some."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, names: Iterable[str]) -> None:
         """None is done."""
-        self.number = number
-        self.done = 0
-        self._lock = threading.Lock()
-        self._over = threading.Event()
+        self.missing = set(names)
+        self.number = len(self.missing)
+        self._one_less = threading.Condition()
 
-    def count(self) -> None:
-        """Another one is done."""
-        with self._lock:
-            self.done += 1
-        if self.done == self.number:
-            self._over.set()
+    @property
+    def done(self) -> int:
+        """How many are."""
+        return self.number - len(self.missing)
 
-    def wait(self, seconds: float) -> bool:
-        """Whether all are done within so many seconds."""
-        return self._over.wait(seconds)
+    def strike(self, name: str) -> None:
+        """This one is done."""
+        with self._one_less:
+            self.missing.discard(name)
+            self._one_less.notify_all()
+
+    def wait(self, holds: Callable[[], bool], seconds: float) -> bool:
+        """Whether something comes to hold within so many seconds; looked at whenever one is done."""
+        with self._one_less:
+            return self._one_less.wait_for(holds, seconds)
+
+
+@contextmanager
+def _long_turns() -> Generator[None, None, None]:
+    """Threads that only look at a few replies each shall not be switched in the middle of it: that costs more than it takes."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_INTERVAL)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def _foreseen(asking: Sequence[Observation], host: Host) -> Iterator[Asked]:

@@ -14,7 +14,7 @@ from qualys_verify.agent.clock import HostClock, parse_clock
 from qualys_verify.agent.container import Container
 from qualys_verify.agent.layout import Layout
 from qualys_verify.ahead import Ahead
-from qualys_verify.asked import CLOCK, Asked, Command, Line, beginnings, digest
+from qualys_verify.asked import CLOCK, Asked, Command, Line, beginnings, digest, whole
 from qualys_verify.identity import PROBES, Identity, read_identity
 from qualys_verify.once import once
 from qualys_verify.reasons import Denied, Inconclusive, NotApplicable, TimedOut, Unreachable
@@ -97,8 +97,8 @@ class Alone:
 class Scribe(Protocol):
     """Writes down at once what happens on hosts, and gives it back as it may be kept: without secrets."""
 
-    def command(self, record: "Record", reply: Reply) -> Reply | None:
-        """One command of an observation, as it was run; None where it has not to be kept besides."""
+    def commands(self, record: "Record", replies: Sequence[Reply]) -> Sequence[Reply]:
+        """Commands of an observation, as they were run; none where they have not to be kept besides."""
 
     def reading(self, record: "Record", at: datetime, text: str) -> str | None:
         """What one look came to, or None, likewise; `at` is UTC by the controller's clock."""
@@ -110,10 +110,10 @@ class Scribe(Protocol):
 class Forgetful:
     """A scribe that keeps nothing and takes nothing out: for hosts that no evidence is made of."""
 
-    def command(self, record: "Record", reply: Reply) -> Reply:
-        """As it is."""
+    def commands(self, record: "Record", replies: Sequence[Reply]) -> Sequence[Reply]:
+        """As they are."""
         del record
-        return reply
+        return replies
 
     def reading(self, record: "Record", at: datetime, text: str) -> str:
         """As it is."""
@@ -135,11 +135,9 @@ class Record:
     replies: list[Reply] = field(default_factory=list)
     readings: list[str] = field(default_factory=list)
 
-    def command(self, reply: Reply) -> None:
-        """Write down a command."""
-        kept = self.scribe.command(self, reply)
-        if kept is not None:
-            self.replies.append(kept)
+    def commands(self, replies: Sequence[Reply]) -> None:
+        """Write down commands that were run."""
+        self.replies += self.scribe.commands(self, replies)
 
     def reading(self, text: str) -> None:
         """Write down what a look came to."""
@@ -225,8 +223,8 @@ class Host:
         Raises Denied when sudo refuses one of them, besides what the transport raises.
         """
         replies = self._take(commands) or self._run(commands)
-        for command, reply in zip(commands, replies, strict=True):
-            self.record.command(replace(reply, stdout=command.show(reply.stdout)))
+        shown = zip(replies, (command.show for command in commands), strict=True)
+        self.record.commands([_shown(reply, show) for reply, show in shown])
         for reply in replies:
             self._check_sudo(reply)
             self._check_deadline(reply)
@@ -266,8 +264,8 @@ class Host:
         That it was run is kept for the evidence, and what it printed is not: nobody has asked for it, and so nobody knows
         the secrets in it.
         """
-        for reply in self._ahead.drop():
-            self._looked_ahead_in.command(replace(reply, stdout=digest(reply.stdout)))
+        if left := self._ahead.drop():
+            self._looked_ahead_in.commands([_shown(reply, digest) for reply in left])
 
     def _look_ahead(self, commands: Sequence[Asked]) -> tuple[Reply, ...]:
         """Run what is expected: less may come of it than was asked, and nothing is judged by that.
@@ -421,8 +419,9 @@ class Host:
             )
 
     def _check_sudo(self, reply: Reply) -> None:
-        asked = reply.command.startswith(shlex.join((*self._sudo, "-l")))
-        if reply.status == 0 or not reply.command.startswith("sudo ") or asked:
+        if reply.status == 0 or not reply.command.startswith("sudo "):
+            return
+        if reply.command.startswith(shlex.join((*self._sudo, "-l"))):  # it may say no
             return
         if _SUDO_MISSING.search(reply.stderr):
             raise Denied(f"{self.target.id}: sudo is not installed: install it, or log in as root")
@@ -435,6 +434,11 @@ class Host:
 
 def _is_root(reply: Reply) -> bool:
     return reply.command.startswith("sudo ")
+
+
+def _shown(reply: Reply, show: Callable[[str], str]) -> Reply:
+    """A reply as the evidence keeps it."""
+    return reply if show is whole else replace(reply, stdout=show(reply.stdout))
 
 
 def _read_clock(target_id: str, text: str) -> HostClock:

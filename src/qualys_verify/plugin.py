@@ -4,6 +4,7 @@ import signal
 import sys
 import threading
 from collections.abc import Generator, Iterable, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
@@ -23,10 +24,12 @@ from qualys_verify.evidence.redaction import Redactor, load_rules
 from qualys_verify.evidence.signature import try_key
 from qualys_verify.evidence.terminal import Look, for_encoding, render
 from qualys_verify.findings import annotate, finding_of, missed, redact, target_of, waive
+from qualys_verify.looking import Looking
+from qualys_verify.meanwhile import meanwhile
 from qualys_verify.names import without_pod
 from qualys_verify.observation import FLEET, Observation, Sightings, is_trigger, plan
 from qualys_verify.progress import Ticker
-from qualys_verify.provenance import runbook_digest
+from qualys_verify.provenance import Provenance, provenance_of, runbook_digest
 from qualys_verify.recorder import Opening, Recorder, Sealed, redacted
 from qualys_verify.run import DeadlineOver, Run, reports_of
 from qualys_verify.scribe import JournalScribe
@@ -50,8 +53,10 @@ RUN = pytest.StashKey[Run]()
 RECORDER = pytest.StashKey[Recorder]()
 SCRIBE = pytest.StashKey[JournalScribe]()  # who writes down each verdict: the recorder's, or a worker's
 EXPECTED = pytest.StashKey[list[Finding]]()  # the ledger, where workers have the tests
+PROVENANCE = pytest.StashKey[Future[Provenance]]()
 SEALED = pytest.StashKey[Sealed]()
 INTERRUPTED = pytest.StashKey[str]()  # why the run ended early
+LOOKING = pytest.StashKey[Looking]()
 UNSEALED = pytest.StashKey[str]()  # why the evidence is not whole
 HANDLERS = pytest.StashKey[dict[signal.Signals, Any]]()  # those that were there before
 FINDINGS = pytest.StashKey[dict[str, Finding]]()
@@ -91,6 +96,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if _will_look(config):
             _check_evidence(run)
             name_page(config, run)
+            _prepare(config, run, has_workers=has_workers)
     except ValueError as error:
         raise pytest.UsageError(Redactor(load_rules()).clean(str(error))) from error
     findings: dict[str, Finding] = {}
@@ -104,6 +110,13 @@ def pytest_configure(config: pytest.Config) -> None:
         _share_out(config, run)
     elif hasattr(config.option, "dist"):
         config.option.dist = "no"  # xdist would start workers to look at nothing
+
+
+def _prepare(config: pytest.Config, run: Run, *, has_workers: bool) -> None:
+    """Begin what takes long and will be needed, while pytest collects."""
+    config.stash[PROVENANCE] = meanwhile(partial(provenance_of, runbook_of(config)))
+    if not has_workers:
+        run.prepare()
 
 
 def _begin_worker(config: pytest.Config, settings: Settings) -> None:
@@ -290,7 +303,7 @@ def _refuse_replaced_pods(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
-    """Look at all hosts at once; then have pytest's own loop judge what was seen.
+    """Look at all hosts at once, while pytest's own loop judges what was seen of those that are done.
 
     After Ctrl-C, SIGTERM or --deadline the loop still runs, on what was seen until then: every row is reported, and the run ends
     as interrupted.
@@ -304,17 +317,19 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     _leave_out_file_names(session.config)
     expected = (missed(item) for item in session.items)
     recorder = _begin(session.config, run, (finding for finding in expected if finding is not None))
+    ticker = Ticker(session.config)
+    observing = run.observing(_plans(session.items), ticker.show, recorder.scribe)
+    looking = session.config.stash[LOOKING] = Looking(session, run.fleet, observing, ticker)
     try:
-        with Ticker(session.config) as ticker:
-            run.observe(_plans(session.items), ticker.show, recorder.scribe)
-        memory.keep()
-    except (KeyboardInterrupt, DeadlineOver) as reason:
-        session.config.stash[INTERRUPTED] = str(reason) or "stopped by the user or a signal"
-        yield
-        if isinstance(reason, DeadlineOver):
-            pytest.exit(str(reason), returncode=int(pytest.ExitCode.INTERRUPTED))
-        raise
-    return (yield)
+        with looking:
+            done = yield
+    finally:
+        session.config.stash[INTERRUPTED] = looking.why_cut_short
+    if isinstance(looking.cut_short, DeadlineOver):
+        pytest.exit(looking.why_cut_short, returncode=int(pytest.ExitCode.INTERRUPTED))
+    if looking.cut_short is not None:
+        raise looking.cut_short
+    return done
 
 
 def _begin(config: pytest.Config, run: Run, expected: Iterable[Finding]) -> Recorder:
@@ -328,7 +343,7 @@ def _begin(config: pytest.Config, run: Run, expected: Iterable[Finding]) -> Reco
         started=run.started,
         command=("pytest", *map(str, config.invocation_params.args)),
         options=given_options(config),
-        runbook=runbook_of(config),
+        provenance=config.stash[PROVENANCE].result(),
         version=version("qualys-verify"),
         scan_types=tuple(run.settings.scan_types),
         read_only=run.settings.read_only,
@@ -381,8 +396,11 @@ def pytest_testnodedown(node: Any) -> None:  # noqa: ANN401  # xdist is an extra
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
-    """Tests that only read what was seen are run without what pytest puts around others."""
+    """When what a test is about was looked at; one that only reads that is run without what pytest puts around others."""
     target = target_of(item)
+    looking = item.config.stash.get(LOOKING, None)
+    if looking is not None:
+        looking.wait_for(target)
     if target is None or not isinstance(item, pytest.Function) or not protocol.only_reads(item):
         return None
     protocol.run(item, target)

@@ -59,6 +59,11 @@ class Ticker:
         if isinstance(terminal, TerminalReporter) and config.get_verbosity() >= 0:
             self._watcher = _Panel(terminal) if _can_redraw(config, terminal) else _Lines(terminal)
 
+    @property
+    def has_panel(self) -> bool:
+        """Whether lines are drawn again and again, which nothing else may be printed into."""
+        return isinstance(self._watcher, _Panel)
+
     def __enter__(self) -> Self:
         """Begin."""
         return self

@@ -3,13 +3,30 @@
 import getpass
 import platform
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 _PACKAGES = ("pytest", "pytest-testinfra", "pytest-html", "tenacity", "msgspec")
 _SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Who ran it, on which machine, and what of: the checkout's commit, the runbook's digest, the tools' versions."""
+
+    user: str
+    controller: str
+    commit: str
+    runbook: str
+    tools: Mapping[str, str]
+
+
+def provenance_of(runbook: Path) -> Provenance:
+    """That of a run, now; `runbook` is the folder of its tests and fixtures. Programs are asked for it, which takes a while."""
+    return Provenance(user(), controller(), commit(runbook), runbook_digest(runbook), tools())
 
 
 def user() -> str:

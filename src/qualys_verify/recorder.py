@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from qualys_verify import provenance
 from qualys_verify.evidence import bundle, comparison_text
 from qualys_verify.evidence import journal as journal_file
 from qualys_verify.evidence.compare import Comparison, compare
@@ -22,6 +21,7 @@ from qualys_verify.evidence.events import (
 from qualys_verify.evidence.journal import Journal
 from qualys_verify.evidence.redaction import Redactor
 from qualys_verify.evidence.result import Result, result_of
+from qualys_verify.provenance import Provenance
 from qualys_verify.scribe import JournalScribe
 from qualys_verify.settings import EvidenceSettings
 from qualys_verify.shard import Shard
@@ -30,13 +30,13 @@ from qualys_verify.verdict import Finding
 
 @dataclass(frozen=True)
 class Opening:
-    """What is known of a run before it looks at anything. `runbook` is the folder of its tests and fixtures."""
+    """What is known of a run before it looks at anything."""
 
     id: str
     started: datetime
     command: tuple[str, ...]
     options: Mapping[str, str]
-    runbook: Path
+    provenance: Provenance
     version: str
     scan_types: tuple[str, ...]
     read_only: bool
@@ -68,20 +68,20 @@ class Recorder:
 
     def begin(self, opening: Opening, planned: Iterable[Finding]) -> None:
         """Write down who runs what, and what is expected of which host; before any host is touched."""
-        clean = self._redactor.clean
+        clean, provenance = self._redactor.clean, opening.provenance
         self._journal.write(
             Started(
                 at=opening.started,
                 format=FORMAT,
                 run=opening.id,
-                user=clean(provenance.user()),
-                controller=clean(provenance.controller()),
+                user=clean(provenance.user),
+                controller=clean(provenance.controller),
                 command=self._redactor.clean_words(opening.command),
                 version=opening.version,
-                commit=provenance.commit(opening.runbook),
-                runbook=provenance.runbook_digest(opening.runbook),
+                commit=provenance.commit,
+                runbook=provenance.runbook,
                 options={name: clean(value) for name, value in opening.options.items()},
-                tools=provenance.tools(),
+                tools=dict(provenance.tools),
                 expires=opening.started + timedelta(seconds=self._settings.valid_for),
                 scan_types=opening.scan_types,
                 read_only=opening.read_only,

@@ -5,11 +5,12 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ from qualys_verify.fleet import Fleet, Progress, Witness
 from qualys_verify.host import Host, Record
 from qualys_verify.identity import REBOOT, Identity
 from qualys_verify.inventory import look_up, record
+from qualys_verify.meanwhile import meanwhile
 from qualys_verify.observation import Observation
 from qualys_verify.settings import Settings
 from qualys_verify.sockets import make_room
@@ -47,7 +49,7 @@ class DeadlineOver(BaseException):  # like KeyboardInterrupt, it ends the run an
 
 
 class Run:
-    """What one `pytest` call verifies. Made when pytest is configured; touches no host before `observe`."""
+    """What one `pytest` call verifies. Made when pytest is configured; touches no host before `observing`."""
 
     def __init__(self, settings: Settings, selection: Selection, report_root: Path) -> None:
         """Raises TargetError when the demo that is asked for does not exist or cannot run here."""
@@ -118,13 +120,14 @@ class Run:
         reboots = {host: facts.get(REBOOT, "") for host, facts in self.identities.items()}
         return still_open(findings, reboots, self.settings.scan_types)
 
-    def observe(
+    @contextmanager
+    def observing(
         self,
         plans: Mapping[Target, Sequence[Observation]],
         report: Callable[[Progress], None],
         journal: Witness,
-    ) -> None:
-        """Look at everything that is planned; see `Fleet.observe`. All connections are closed afterwards."""
+    ) -> Generator[None, None, None]:
+        """Look at everything that is planned meanwhile; see `Fleet.observing`. All connections are closed afterwards."""
 
         def in_time(progress: Progress) -> None:
             report(progress)
@@ -136,7 +139,8 @@ class Run:
         self._ssh = replace(self._ssh, control_directory=directory, client=client)
         try:
             self.start_demo(plans)
-            self.fleet.observe(plans, self._open, self._close, in_time, journal)
+            with self.fleet.observing(plans, self._open, self._close, in_time, journal):
+                yield
         finally:
             for way in list(self._ways.values()):
                 way.close()
@@ -148,9 +152,17 @@ class Run:
             self.stop_demo()
             shutil.rmtree(directory, ignore_errors=True)
 
+    def prepare(self) -> None:
+        """Begin to load what will be needed; nobody has to wait for it."""
+        if self._speaks_ssh(self.targets):
+            meanwhile(partial(import_module, "qualys_verify.ssh.client"))
+
+    def _speaks_ssh(self, targets: Iterable[Target]) -> bool:
+        """Whether SSH is spoken in this process: at all, and not left to OpenSSH."""
+        return self.settings.ssh_in_process and any(item.scheme in {"ssh", "demo"} for item in targets)
+
     def _ssh_client(self, plans: Mapping[Target, Sequence[Observation]]) -> "SshClient | None":
-        """SSH in this process, where it is spoken at all and not left to OpenSSH."""
-        if not self.settings.ssh_in_process or not any(item.scheme in {"ssh", "demo"} for item in plans):
+        if not self._speaks_ssh(plans):
             return None
         from qualys_verify.ssh.client import SshClient  # noqa: PLC0415  # with asyncssh, which takes its time
 

@@ -1,6 +1,6 @@
 """What happens on the hosts, into the journal: at once, and without secrets."""
 
-from dataclasses import replace
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from qualys_verify.evidence.events import Command, Identified, Judged, Observed, Reading
@@ -35,28 +35,25 @@ class JournalScribe:
         """See Scribe."""
         self._learn(LEARNED, *secrets)
 
-    def command(self, record: Record, reply: Reply) -> Reply | None:
+    def commands(self, record: Record, replies: Sequence[Reply]) -> Sequence[Reply]:
         """See Scribe."""
-        kept = replace(
-            reply,
-            command=self._clean(reply.command),
-            stdout=self._clean(reply.stdout),
-            stderr=self._clean(reply.stderr),
-        )
-        self._journal.write(
+        host = self._clean(record.host)
+        events = [
             Command(
-                at=kept.started,
-                host=self._clean(record.host),
+                at=reply.started,
+                host=host,
                 observation=record.observation,
                 attempt=record.attempt,
-                command=kept.command,
-                status=kept.status,
-                stdout=kept.stdout,
-                stderr=kept.stderr,
-                took=round(kept.took, 3),
+                command=self._clean(reply.command),
+                status=reply.status,
+                stdout=self._clean(reply.stdout),
+                stderr=self._clean(reply.stderr),
+                took=round(reply.took, 3),
             )
-        )
-        return kept if self._keeps_replies else None
+            for reply in replies
+        ]
+        self._journal.write(*events)
+        return list(map(reply_of, events)) if self._keeps_replies else ()
 
     def reading(self, record: Record, at: datetime, text: str) -> str | None:
         """See Scribe."""
@@ -67,13 +64,14 @@ class JournalScribe:
     def observed(self, host: str, name: str, sighting: Sighting) -> None:
         """See Witness."""
         seen = sighting.reason is None
+        shown = self._clean(host)
         if isinstance(sighting.value, Identity):
             facts = {fact: self._clean(value) for fact, value in sighting.value.facts}
-            self._journal.write(Identified(datetime.now(UTC), self._clean(host), facts))
+            self._journal.write(Identified(datetime.now(UTC), shown, facts))
         self._journal.write(
             Observed(
                 at=sighting.started,
-                host=self._clean(host),
+                host=shown,
                 observation=name,
                 outcome="seen" if seen else _outcome(sighting),
                 text=self._clean_about(host, str(sighting.value if seen else sighting.reason)),
@@ -97,6 +95,11 @@ class JournalScribe:
                 assessed=finding.assessed,
             )
         )
+
+
+def reply_of(event: Command) -> Reply:
+    """A command as it was written down."""
+    return Reply(event.command, event.status, event.stdout, event.stderr, event.at, event.took)
 
 
 def _outcome(sighting: Sighting) -> str:

@@ -26,6 +26,11 @@ class Tickets:
         self._order = count()
         self._queue: list[tuple[int, int, Event]] = []
 
+    @property
+    def free(self) -> int:
+        """How many nobody has."""
+        return self._free
+
     def ask(self, rank: int = GOES_ON) -> Event:
         """Queue for a ticket; the event is set when it is there. Each asker gets one, and gives it back."""
         granted = Event()
@@ -60,10 +65,16 @@ class Turns:
     def __init__(self, at_once: int, patience: float = PATIENCE, most_lent: int = 0) -> None:
         """`patience` is in seconds; at most `most_lent` turns are lent at a time. All are free."""
         self._tickets = Tickets(at_once)
+        self._number = at_once
         self._patience = patience
         self._most_lent = most_lent or max(_MOST_LENT, _LENT_FACTOR * at_once)
         self._lock = Lock()
         self._calls: set[_Call] = set()
+
+    @property
+    def taken(self) -> int:
+        """How many hosts are spoken to, without those that are silent."""
+        return self._number - self._tickets.free
 
     def begin(self) -> None:
         """Wait for a host's first turn, after all hosts that go on."""

@@ -202,6 +202,34 @@ def test_a_run_that_is_ended_during_the_wait_reports_every_row(ended_by, healthy
         assert "the run's time of 9 s (--deadline) is over" in " ".join(ran.out.split())
 
 
+def order_of(ran):
+    """What was written down, in the order in which it happened: kind and host."""
+    (path,) = ran.folder.glob("reports/2*/journal.jsonl")
+    records = [json.loads(line)["record"] for line in path.read_text().splitlines()]
+    return [(item["kind"], item["host"]) for item in records if "host" in item]
+
+
+@pytest.mark.parametrize("arguments", [[], ["-q"], ["-p", "no:terminal"]], ids=" ".join)
+def test_what_was_seen_of_a_host_is_judged_while_others_are_waited_for(run, arguments):
+    ran = run(f"--hosts={NOWHERE},demo://healthy?delay=2", *arguments)
+    assert ran.status == 6
+    order = order_of(ran)
+    last_look = max(place for place, (kind, _) in enumerate(order) if kind == "observed")
+    assert ("judged", NOWHERE) in order[:last_look]
+    assert ran.left_behind == []
+
+
+@pytest.mark.parametrize("arguments", [["-x"], ["--setup-show"], ["--stepwise"]], ids=" ".join)
+def test_all_hosts_are_looked_at_first_where_tests_may_end_the_run_or_do_more_than_read(run, arguments):
+    """Which agents are asked for a scan is not left to the verdict on another host."""
+    ran = run(f"--hosts={NOWHERE},demo://healthy?delay=0.3", *arguments)
+    kinds = [kind for kind, _ in order_of(ran)]
+    assert "observed" not in kinds[kinds.index("judged") :]
+    observed = {host for kind, host in order_of(ran) if kind == "observed"}
+    assert len(observed) == 4
+    assert ran.left_behind == []
+
+
 def test_what_was_selected_and_not_assessed_is_listed_as_inconclusive(run, standin):
     ran = run(*standin("stuck").arguments, "--maxfail=1", "-k", "unit_exists or execut")
     assert ran.status == 1

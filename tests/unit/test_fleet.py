@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections import Counter
@@ -104,7 +105,12 @@ class World:
 
     def observe(self, *plan, report=lambda _progress: None, only=None):
         plans = dict.fromkeys(self.targets if only is None else only, plan)
-        self.fleet.observe(plans, self.open, self.close, report, self.told)
+        with self.fleet.observing(plans, self.open, self.close, report, self.told):
+            pass
+
+    def observing(self, *plan):
+        plans = dict.fromkeys(self.targets, plan)
+        return self.fleet.observing(plans, self.open, self.close, lambda _progress: None, self.told)
 
     def value(self, name, target=None):
         sighting = self.fleet.sighting(target or self.targets[0], name)
@@ -349,6 +355,34 @@ def test_a_terminal_that_is_gone_ends_the_looking_and_is_not_swallowed():
     assert world.value("poll") is Interrupted
 
 
+@pytest.mark.parametrize("is_busy", [True, False], ids=["others are spoken to", "others only wait"])
+def test_a_host_is_waited_for_until_others_leave_a_processor(monkeypatch, is_busy):
+    monkeypatch.setattr("qualys_verify.fleet._PROCESSORS", 2)
+    world, go_on = World(hosts=3), threading.Event()
+
+    def look(host):
+        while host.target != world.targets[0] and not go_on.is_set():
+            (time.sleep if is_busy else host.sleep)(0.02)
+
+    with world.observing(world.sees("look", look=look)):
+        timer = threading.Timer(0.6, go_on.set)
+        timer.start()
+        world.fleet.wait(world.targets[0])
+        assert go_on.is_set() is is_busy
+        assert not world.fleet.is_done or is_busy
+    timer.join()
+    assert world.fleet.is_done
+
+
+def test_threads_are_switched_as_before_when_all_was_seen():
+    before, meanwhile = sys.getswitchinterval(), []
+    World(hosts=1).observe(
+        Observation("look", (), (), lambda: meanwhile.append(sys.getswitchinterval()), is_trigger=False)
+    )
+    assert sys.getswitchinterval() == before
+    assert meanwhile[0] > before
+
+
 def test_what_nobody_planned_was_not_seen_and_says_so():
     world = World(hosts=2)
     world.observe(world.sees("first"), only=world.targets[:1])
@@ -479,7 +513,8 @@ def test_a_host_that_will_not_trigger_waits_for_no_slot():
     started = time.monotonic()
     plans = dict.fromkeys(world.targets[:3], (identity, scan, execution))
     plans |= dict.fromkeys(world.targets[3:], (only_looks,))
-    world.fleet.observe(plans, world.open, world.close, lambda _progress: None, world.told)
+    with world.fleet.observing(plans, world.open, world.close, lambda _progress: None, world.told):
+        pass
     assert [target for target, _ in looked] == list(world.targets[3:])
     assert all(at - started < 0.3 for _, at in looked)
 

@@ -49,6 +49,8 @@ class Entry:
         return f"{self.stamp.isoformat(' ', 'seconds')} [{self.level}] {self.message[:_SHOWN]}"
 
 
+# What is shown of a log and what is made of it are told from the same text, one soon after the other.
+@lru_cache(8)
 def parse_log(text: str) -> tuple[Entry, ...]:
     """All entries of a log's tail, oldest first.
 

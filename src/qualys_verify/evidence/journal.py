@@ -39,8 +39,8 @@ class JournalError(ValueError):
 class Sink(Protocol):
     """Where records go."""
 
-    def write(self, event: AnyEvent) -> None:
-        """Write one down."""
+    def write(self, *events: AnyEvent) -> None:
+        """Write them down, one after another."""
 
 
 @dataclass(frozen=True)
@@ -62,19 +62,18 @@ class Journal:
         self._end = _End(0, 0, GENESIS)
         self._is_torn = False
 
-    def write(self, event: AnyEvent) -> None:
-        """Append a record, past every buffer of this process. Raises OSError when it cannot be written whole.
+    def write(self, *events: AnyEvent) -> None:
+        """Append records, past every buffer of this process. Raises OSError when they cannot be written whole.
 
         A full disk or Ctrl-C may end this anywhere: whatever was not written to its end is taken off by the next one.
         """
         with self._lock:
-            end = self._end
             if self._is_torn:
-                os.ftruncate(self._file, end.size)
+                os.ftruncate(self._file, self._end.size)
             self._is_torn = True
-            line = encode(Line(end.lines, end.head, event))
-            _write_whole(self._file, line + b"\n")
-            self._end = _End(end.lines + 1, end.size + len(line) + 1, digest(line))
+            text, end = _continued(self._end, events)
+            _write_whole(self._file, text)
+            self._end = end
             self._is_torn = False
 
     def close(self) -> None:
@@ -88,6 +87,17 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         """Close it."""
         self.close()
+
+
+def _continued(end: _End, events: Iterable[AnyEvent]) -> tuple[bytes, _End]:
+    """The lines of these records after others, and where the journal ends with them."""
+    lines, head = [], end.head
+    for number, event in enumerate(events, end.lines):
+        line = encode(Line(number, head, event))
+        head = digest(line)
+        lines.append(line + b"\n")
+    text = b"".join(lines)
+    return text, _End(end.lines + len(lines), end.size + len(text), head)
 
 
 def _write_whole(file: int, data: bytes) -> None:

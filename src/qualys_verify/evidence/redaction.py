@@ -21,7 +21,6 @@ _RULE_ID = re.compile(r"[a-z0-9-]{1,40}")
 _SHORTEST = 6
 # Long enough to be a secret, and none by itself.
 _PROBE = "something"
-_RUN = re.compile(rf"[0-9a-z]{{{_SHORTEST},}}")
 ADDRESSES = "address"
 # Switched on by --redact-addresses.
 _ADDRESS = (
@@ -32,6 +31,12 @@ _ADDRESS = (
 )
 
 
+def _run_of(length: int) -> re.Pattern[str]:
+    """A run of letters and digits that is at least so long."""
+    return re.compile(rf"[0-9a-z]{{{length},}}")
+
+
+_RUN = _run_of(_SHORTEST)
 # Texts up to this long are often the same on all hosts, and are gone through once.
 _SHORT, _REMEMBERED = 1_000, 4_096
 
@@ -45,7 +50,7 @@ class Form:
 
     def may_match(self, text: str, lower: str) -> bool:
         """Whether it is worth trying. Beyond ASCII there are letters that `lower` leaves, and a pattern folds."""
-        return not self.words or not text.isascii() or any(word in lower for word in self.words)
+        return not self.words or not text.isascii() or any(map(lower.__contains__, self.words))
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,7 @@ class Learned:
         self._by_run: dict[str, tuple[str, ...]] = {}
         self._without_run: tuple[str, ...] = ()
         self._lengths = frozenset[int]()
+        self._long_run = re.compile("(?!)")  # one that is long enough to hold one of a secret
         self._shortest = sys.maxsize
 
     def add(self, secret: str, rule: str) -> None:
@@ -88,13 +94,15 @@ class Learned:
             self._without_run += (secret,)
             return
         self._by_run[run] = (*self._by_run.get(run, ()), secret)
-        self._lengths |= {len(run)}
+        if len(run) not in self._lengths:
+            self._lengths |= {len(run)}
+            self._long_run = _run_of(min(self._lengths))
 
     def within(self, lower: str) -> list[tuple[str, str]]:
         """Those that are in a text (in lower case), each with its rule, in the order in which they were learned."""
         if len(lower) < self._shortest:
             return []
-        runs, lengths = set(_RUN.findall(lower)), self._lengths
+        runs, lengths = set(self._long_run.findall(lower)), self._lengths
         parts = {
             run[place : place + length]
             for run in runs

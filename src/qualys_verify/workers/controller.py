@@ -22,8 +22,8 @@ from qualys_verify.host import Claims, Record
 from qualys_verify.progress import Ticker
 from qualys_verify.recorder import Recorder
 from qualys_verify.run import Run
+from qualys_verify.scribe import reply_of
 from qualys_verify.settings import given_options
-from qualys_verify.transport import Reply
 from qualys_verify.verdict import Finding
 from qualys_verify.workers import wire
 from qualys_verify.workers.share import ByHost, shares
@@ -333,8 +333,7 @@ def _remember(record: Record, event: Command | Reading) -> None:
     if isinstance(event, Reading):
         record.readings.append(f"{event.at:%Y-%m-%dT%H:%M:%SZ}  {event.text}")
     else:
-        reply = Reply(event.command, event.status, event.stdout, event.stderr, event.at, event.took)
-        record.replies.append(reply)
+        record.replies.append(reply_of(event))
 
 
 def _sum(members: Sequence[_Member]) -> Progress:

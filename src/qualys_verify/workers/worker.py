@@ -58,9 +58,10 @@ class Link(Claims):
         with self._sending:
             self._channel.send(data)
 
-    def write(self, event: AnyEvent) -> None:
+    def write(self, *events: AnyEvent) -> None:
         """See evidence.journal.Sink: the controller has the journal."""
-        self.send(wire.Recorded(event))
+        for event in events:
+            self.send(wire.Recorded(event))
 
     def own_hosts(self) -> tuple[Target, ...]:
         """Wait for the hosts that are this worker's; none when it is told to end instead."""
@@ -180,7 +181,8 @@ class Worker:
             plans = self._plans(session.items)
             mine = {target: plan for target, plan in plans.items() if target.id in self._run.places}
             self._link.go_on()
-            self._run.observe(mine, self._show, self.scribe)
+            with self._run.observing(mine, self._show, self.scribe):
+                pass
         except (KeyboardInterrupt, DeadlineOver) as reason:
             self._run.fleet.interrupted.set()
             said = str(reason) or "stopped by the user or a signal"
