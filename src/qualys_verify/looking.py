@@ -26,8 +26,8 @@ class Looking:
     """A fleet that is being looked at, for the one thread that runs the tests.
 
     The tests of a host are run when it is done, and others need the processor less, where all tests only read what was seen,
-    and no panel is drawn where pytest would print; else when all hosts are done. After Ctrl-C, SIGTERM or --deadline nobody looks any more and
-    `cut_short` is the reason; tests go on, on what was seen until then.
+    and no panel is drawn where pytest would print; else when all hosts are done. After Ctrl-C, SIGTERM or --deadline nobody
+    looks any more and `cut_short` is the reason; tests go on, on what was seen until then.
     """
 
     def __init__(
@@ -35,31 +35,40 @@ class Looking:
     ) -> None:
         """Nobody looks yet; `observing` lasts for as long as somebody does."""
         self.cut_short: KeyboardInterrupt | DeadlineOver | None = None
-        self._fleet, self._observing, self._ticker = fleet, observing, ticker
+        self._session, self._fleet, self._observing, self._ticker = session, fleet, observing, ticker
         self._host_by_host = not ticker.has_panel and _only_reads(session.config, session.items)
         self._last: Target | None = None
         self._begun: ExitStack | None = None
         self._is_waiting, self._is_told_to_end = False, False
 
     def __enter__(self) -> Self:
-        """Begin."""
-        with ExitStack() as begun:
-            begun.enter_context(self._signals())
-            begun.enter_context(self._ticker)
-            begun.enter_context(self._observing)
-            self._begun = begun.pop_all()
+        """Begin; where tests are not run host by host, all hosts are done afterwards."""
+        with self._waiting():
+            try:
+                self._begin()
+            except KeyboardInterrupt as reason:
+                self._fleet.interrupted.set()
+                self.cut_short = reason
+        if not self._host_by_host:
+            self.wait_for(None)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Wait for all hosts, unless the run was interrupted."""
+        """Wait for all hosts, unless the run was interrupted. That a test ends the run is no reason to look no further."""
+        is_reason = isinstance(error, KeyboardInterrupt) and not isinstance(error, pytest.Session.Interrupted)
         with self._waiting():
-            try:
-                self._go_on()
-            except KeyboardInterrupt as reason:
-                error = reason
-            self._end(error if isinstance(error, KeyboardInterrupt) else None)
+            if self._is_told_to_end and not is_reason:
+                self._end(KeyboardInterrupt())
+            else:
+                self._end(error if is_reason else None)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Before anything is done for a test, and any time of its own begins."""
+        self.wait_for(target_of(item))
+        return (yield)
 
     def wait_for(self, target: Target | None) -> None:
         """Until the host of a test is done; a test that is about none waits for all."""
@@ -68,11 +77,13 @@ class Looking:
         with self._waiting():
             try:
                 self._go_on()
-                self._fleet.wait(target if self._host_by_host else None)
-                self._last = target
-            except (KeyboardInterrupt, DeadlineOver) as reason:
+                self._fleet.wait(target)
+            except BaseException as reason:
                 self._end(reason)
+                if not isinstance(reason, KeyboardInterrupt | DeadlineOver):
+                    raise
             else:
+                self._last = target
                 if self._fleet.is_done:
                     self._end(None)
 
@@ -81,19 +92,34 @@ class Looking:
         """Why, in words; empty when it was not."""
         return "" if self.cut_short is None else str(self.cut_short) or _BY_HAND
 
-    def _end(self, reason: KeyboardInterrupt | DeadlineOver | None) -> None:
-        """Nobody looks any more: when all hosts are done, or at once for a reason. Raises KeyboardInterrupt for another one."""
-        begun, self._begun, self.cut_short = self._begun, None, self.cut_short or reason
-        if begun is None:
+    def _begin(self) -> None:
+        with ExitStack() as begun:
+            begun.enter_context(self._signals())
+            begun.enter_context(self._ticker)
+            begun.enter_context(self._observing)
+            begun.enter_context(self._as_plugin())
+            self._begun = begun.pop_all()
+
+    def _end(self, reason: BaseException | None) -> None:
+        """Nobody looks any more: when all hosts are done, or at once for a reason. Another signal meanwhile changes nothing."""
+        if self._begun is None:
             return
+        if isinstance(reason, KeyboardInterrupt | DeadlineOver):
+            self.cut_short = reason
         try:
-            begun.__exit__(type(reason) if reason else None, reason, None)
+            self._begun.__exit__(type(reason) if reason else None, reason, None)
         except (KeyboardInterrupt, DeadlineOver) as raised:
-            if reason is None:  # it came only now, while all were waited for
-                self.cut_short = raised
-            elif raised is not reason:
-                raise
+            self.cut_short = self.cut_short or raised  # it came only now, while all were waited for
+        finally:
+            self._begun = None
         memory.keep()
+
+    @contextmanager
+    def _as_plugin(self) -> Generator[None, None, None]:
+        """The last that is registered is the first that is asked, whatever other plugins there are."""
+        if self._host_by_host:
+            self._session.config.pluginmanager.register(self)
+        yield
 
     def _go_on(self) -> None:
         """Raises KeyboardInterrupt where the run was told to end while a test was run."""
@@ -131,8 +157,12 @@ class Looking:
 
 
 def _only_reads(config: pytest.Config, items: Sequence[pytest.Item]) -> bool:
-    """Whether all tests are about what was seen of a host and nothing else, and the run goes on to its end whatever they say."""
+    """Whether all tests are about what was seen of a host and nothing else, and the run goes on to its end whatever they say.
+
+    Where warnings are to be errors, they would be some of those who look as well, while a test is run.
+    """
     ends_at_a_test = any(getattr(config.option, name, False) for name in _END_AT_A_TEST)
-    return not ends_at_a_test and all(
+    warnings = (*(getattr(config.option, "pythonwarnings", None) or ()), *config.getini("filterwarnings"))
+    return not (ends_at_a_test or any(text.startswith("error") for text in warnings)) and all(
         target_of(item) is not None and protocol.only_reads(item) for item in items
     )

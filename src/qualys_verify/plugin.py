@@ -56,7 +56,6 @@ EXPECTED = pytest.StashKey[list[Finding]]()  # the ledger, where workers have th
 PROVENANCE = pytest.StashKey[Future[Provenance]]()
 SEALED = pytest.StashKey[Sealed]()
 INTERRUPTED = pytest.StashKey[str]()  # why the run ended early
-LOOKING = pytest.StashKey[Looking]()
 UNSEALED = pytest.StashKey[str]()  # why the evidence is not whole
 HANDLERS = pytest.StashKey[dict[signal.Signals, Any]]()  # those that were there before
 FINDINGS = pytest.StashKey[dict[str, Finding]]()
@@ -96,7 +95,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if _will_look(config):
             _check_evidence(run)
             name_page(config, run)
-            _prepare(config, run, has_workers=has_workers)
+            config.stash[PROVENANCE] = meanwhile(partial(provenance_of, runbook_of(config)))
     except ValueError as error:
         raise pytest.UsageError(Redactor(load_rules()).clean(str(error))) from error
     findings: dict[str, Finding] = {}
@@ -110,13 +109,6 @@ def pytest_configure(config: pytest.Config) -> None:
         _share_out(config, run)
     elif hasattr(config.option, "dist"):
         config.option.dist = "no"  # xdist would start workers to look at nothing
-
-
-def _prepare(config: pytest.Config, run: Run, *, has_workers: bool) -> None:
-    """Begin what takes long and will be needed, while pytest collects."""
-    config.stash[PROVENANCE] = meanwhile(partial(provenance_of, runbook_of(config)))
-    if not has_workers:
-        run.prepare()
 
 
 def _begin_worker(config: pytest.Config, settings: Settings) -> None:
@@ -319,7 +311,7 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     recorder = _begin(session.config, run, (finding for finding in expected if finding is not None))
     ticker = Ticker(session.config)
     observing = run.observing(_plans(session.items), ticker.show, recorder.scribe)
-    looking = session.config.stash[LOOKING] = Looking(session, run.fleet, observing, ticker)
+    looking = Looking(session, run.fleet, observing, ticker)
     try:
         with looking:
             done = yield
@@ -372,6 +364,14 @@ def _plans(items: list[pytest.Item]) -> dict[Target, tuple[Observation, ...]]:
     return {found: plan(names) for found, names in asked.items()}
 
 
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    """Load what takes long meanwhile: from here on pytest knows which modules it is to rewrite, and asks in any thread."""
+    run = collector.config.stash.get(RUN, None)
+    has_workers = collector.config.pluginmanager.hasplugin("qualys-verify-workers")
+    if isinstance(collector, pytest.Session) and run and _will_look(collector.config) and not has_workers:
+        run.prepare()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
     """A worker that finds nothing that it could run says why: xdist would only say that it ended."""
@@ -396,11 +396,8 @@ def pytest_testnodedown(node: Any) -> None:  # noqa: ANN401  # xdist is an extra
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
-    """When what a test is about was looked at; one that only reads that is run without what pytest puts around others."""
+    """Tests that only read what was seen are run without what pytest puts around others."""
     target = target_of(item)
-    looking = item.config.stash.get(LOOKING, None)
-    if looking is not None:
-        looking.wait_for(target)
     if target is None or not isinstance(item, pytest.Function) or not protocol.only_reads(item):
         return None
     protocol.run(item, target)

@@ -219,6 +219,14 @@ def test_what_was_seen_of_a_host_is_judged_while_others_are_waited_for(run, argu
     assert ran.left_behind == []
 
 
+@pytest.mark.parametrize("more", [[], ["-x"]], ids=["host by host", "all first"])
+def test_what_limits_the_time_of_a_test_does_not_limit_the_looking(run, more):
+    """Pytest's own faulthandler ends the process, other plugins fail the test: nothing of it has begun yet."""
+    limit = ("-o", "faulthandler_timeout=1", "-o", "faulthandler_exit_on_timeout=true")
+    ran = run("--hosts=demo://healthy?delay=3", *limit, *more)
+    assert (ran.status, ran.left_behind) == (0, [])
+
+
 @pytest.mark.parametrize("arguments", [["-x"], ["--setup-show"], ["--stepwise"]], ids=" ".join)
 def test_all_hosts_are_looked_at_first_where_tests_may_end_the_run_or_do_more_than_read(run, arguments):
     """Which agents are asked for a scan is not left to the verdict on another host."""

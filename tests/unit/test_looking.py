@@ -41,7 +41,13 @@ class World:
         self.may = threading.Event()
         self.closed = threading.Event()
         self.ticker = Ticker(has_panel=options.pop("has_panel", False))
-        self.config = SimpleNamespace(option=SimpleNamespace(**options))
+        self.registered = []
+        filters = options.pop("filterwarnings", [])
+        self.config = SimpleNamespace(
+            option=SimpleNamespace(**options),
+            getini=lambda _name: filters,
+            pluginmanager=SimpleNamespace(register=self.registered.append),
+        )
         self.report = lambda _progress: None
 
     def look(self, host):
@@ -93,32 +99,41 @@ def test_a_host_that_is_done_is_not_kept_waiting_by_another():
     assert looking.why_cut_short == ""
 
 
-@pytest.mark.parametrize("options", [{"has_panel": True}, {"maxfail": 1}, {"stepwise": True}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"has_panel": True},
+        {"maxfail": 1},
+        {"stepwise": True},
+        {"pythonwarnings": ["error"]},
+        {"filterwarnings": ["error::DeprecationWarning"]},
+    ],
+    ids=str,
+)
 def test_all_are_waited_for_where_tests_would_disturb_the_panel_or_end_the_looking(options):
     world = World(**options)
     threading.Timer(0.3, world.may.set).start()
-    with world.looking() as looking:
-        looking.wait_for(FAST)
+    with world.looking():
         assert world.seen(SLOW) == SLOW.id
         assert not world.ticker.is_shown
+        assert world.registered == []
 
 
 def test_a_test_that_is_about_no_host_has_all_of_them_waited_for():
     """As one of a user's own, which may ask for what was seen of all."""
     world = World()
     threading.Timer(0.3, world.may.set).start()
-    with world.looking(items=[SimpleNamespace()]) as looking:
-        looking.wait_for(FAST)
+    with world.looking(items=[SimpleNamespace()]):
         assert world.seen(SLOW) == SLOW.id
-        looking.wait_for(None)
 
 
-def test_hosts_that_no_test_waited_for_are_looked_at_to_the_end():
-    """As after `pytest.exit`: what was asked of an agent is seen through."""
+@pytest.mark.parametrize("error", [RuntimeError, pytest.Session.Interrupted, pytest.Session.Failed])
+def test_hosts_that_no_test_waited_for_are_looked_at_to_the_end(error):
+    """As after `pytest.exit`, and where another plugin ends the run at a test: what was asked of an agent is seen through."""
     world = World()
     threading.Timer(0.3, world.may.set).start()
-    with pytest.raises(RuntimeError, match="over"), world.looking():
-        raise RuntimeError("over")
+    with pytest.raises(error), world.looking():
+        raise error("over")
     assert world.seen(SLOW) == SLOW.id
 
 
@@ -159,6 +174,59 @@ def test_a_signal_during_the_last_test_ends_the_looking(handlers):
     assert looking.why_cut_short
     assert world.seen(SLOW) is None
     assert handlers() == {signal.default_int_handler}
+
+
+def test_another_signal_while_observers_end_loses_no_row(handlers):
+    """As tox sends them: SIGINT, and SIGTERM soon after it."""
+    world = World()
+    world.look = lambda host: time.sleep(0.8 if host.target == SLOW else 0)
+    with world.looking() as looking:
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        looking.wait_for(SLOW)
+        time.sleep(0.5)
+        looking.wait_for(FAST)
+    assert looking.why_cut_short
+    assert world.closed.is_set()
+    assert handlers() == {signal.default_int_handler}
+
+
+def test_ctrl_c_before_anybody_looks_is_a_reason_too(handlers):
+    """As while the demo's hosts come up."""
+    world = World()
+
+    @contextmanager
+    def observing():
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.1)
+        yield
+
+    world.observing = observing
+    with world.looking() as looking:
+        looking.wait_for(SLOW)
+    assert looking.why_cut_short
+    assert world.fleet.interrupted.is_set()
+    assert handlers() == {signal.default_int_handler}
+
+
+def test_a_terminal_that_is_gone_ends_the_looking_at_once():
+    world, told = World(), []
+
+    def report(_progress):
+        told.append(time.monotonic())
+        if len(told) == 1:
+            raise BrokenPipeError
+
+    world.report = report
+
+    def run():
+        with world.looking() as looking:
+            looking.wait_for(SLOW)
+
+    with pytest.raises(BrokenPipeError):
+        run()
+    assert world.closed.is_set()
+    assert world.seen(SLOW) is None
 
 
 def test_a_second_signal_is_not_held_back(handlers):

@@ -138,7 +138,7 @@ class LinkScribe(JournalScribe):
 
     def __init__(self, link: Link, redactor: Redactor) -> None:
         """Everything goes through `redactor` into `link`."""
-        super().__init__(link, redactor)
+        super().__init__(link, redactor, keeps_replies=False)  # the controller has the page that shows them
         self._link = link
 
     def judged(self, finding: Finding) -> None:
