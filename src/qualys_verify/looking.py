@@ -97,7 +97,9 @@ class Looking:
             begun.enter_context(self._signals())
             begun.enter_context(self._ticker)
             begun.enter_context(self._observing)
-            begun.enter_context(self._as_plugin())
+            # The last that is registered is the first that is asked, whatever other plugins there are.
+            if self._host_by_host:
+                self._session.config.pluginmanager.register(self)
             self._begun = begun.pop_all()
 
     def _end(self, reason: BaseException | None) -> None:
@@ -113,13 +115,6 @@ class Looking:
         finally:
             self._begun = None
         memory.keep()
-
-    @contextmanager
-    def _as_plugin(self) -> Generator[None, None, None]:
-        """The last that is registered is the first that is asked, whatever other plugins there are."""
-        if self._host_by_host:
-            self._session.config.pluginmanager.register(self)
-        yield
 
     def _go_on(self) -> None:
         """Raises KeyboardInterrupt where the run was told to end while a test was run."""
