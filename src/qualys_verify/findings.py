@@ -104,6 +104,8 @@ def waive(report: pytest.TestReport, finding: Finding, waiver: Waiver) -> Findin
 
 def redact(report: pytest.TestReport, clean: Callable[[str], str]) -> None:
     """Take secrets out of what pytest itself would show of a test: its failure and what was captured."""
+    if report.longrepr is None and not report.sections:
+        return
     shown = "" if report.longrepr is None else report.longreprtext
     if clean(shown) != shown:
         report.longrepr = (

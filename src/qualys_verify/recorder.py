@@ -127,9 +127,9 @@ def _plan(planned: Iterable[Finding], clean: Callable[[str], str]) -> Planned:
 
 def redacted(finding: Finding, redactor: Redactor) -> Finding:
     """The finding without secrets."""
-    return replace(
-        finding,
-        target=redactor.clean(finding.target),
-        observed=redactor.clean_about(finding.target, finding.observed),
-        reason=redactor.clean_about(finding.target, finding.reason),
-    )
+    target = redactor.clean(finding.target)
+    observed = redactor.clean_about(finding.target, finding.observed)
+    reason = redactor.clean_about(finding.target, finding.reason)
+    if (target, observed, reason) == (finding.target, finding.observed, finding.reason):
+        return finding
+    return replace(finding, target=target, observed=observed, reason=reason)

@@ -82,7 +82,8 @@ FORMATS: Mapping[str, Callable[[Result, Sequence[Transcript]], Files]] = {
     "oscal": _whole("oscal-assessment-results.json", render_oscal),
     "howto": _whole(howto.NAME, lambda result: [howto.render_howto(result)]),
 }
-_WITH_COMMANDS = ("html", "transcripts")
+# Half of the work: those that show commands, so that a child need not hold them, too, and one more.
+_HERE = ("html", "transcripts", "junit")
 
 
 def read_chain(folder: Path) -> Chain:
@@ -127,13 +128,13 @@ def complete(folder: Path, seal: Seal) -> Result:
 
 
 def _render_all(folder: Path) -> Result:
-    """Write every format: those that show commands here, the others beside that, on another processor if there is one."""
+    """Write every format, half of the work beside the other half, on another processor if there is one."""
     chain = read_chain(folder)
     result, transcripts = result_of(chain), transcripts_of(chain)
     del chain
-    others = partial(_write, folder, result, (), [name for name in FORMATS if name not in _WITH_COMMANDS])
+    others = partial(_write, folder, result, (), [name for name in FORMATS if name not in _HERE])
     with _beside(others):
-        _write(folder, result, transcripts, _WITH_COMMANDS)
+        _write(folder, result, transcripts, _HERE)
     return result
 
 

@@ -29,6 +29,7 @@ class Control:
         return self.id.lower().replace("(", ".").replace(")", "")
 
 
+@cache
 def controls_of(step: str) -> tuple[Control, ...]:
     """The controls that this step gives evidence for, in the file's order; none for a step that it does not name."""
     return tuple(control for control, steps in _table() if step in steps)

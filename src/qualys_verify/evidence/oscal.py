@@ -45,7 +45,7 @@ _STATES = {
 _FALLBACK = "ca-7"
 _LONGEST_LINE = 1_000
 _LONGEST_TEXT = 8_000
-_MARKUP = re.compile(r"[\\`*_\[\]<>&{}~#|!]")
+_MARKUP = str.maketrans({mark: f"\\{mark}" for mark in r"\`*_[]<>&{}~#|!"})
 
 # Where in the document observations and findings stand. No text of a run is taken for it: a quote in one is written with a
 # backslash.
@@ -371,6 +371,7 @@ def _prop(name: str, value: str) -> Table:
     return {"name": _token(name), "ns": _NAMESPACE, "value": _line(value)}
 
 
+@lru_cache(256)  # the few texts that every check has
 def _line(text: str) -> str:
     """A text as OSCAL's strings have it: one line, without white space at its ends, never empty."""
     return one_line(shortened(one_line(text), _LONGEST_LINE)) or "unknown"
@@ -382,4 +383,4 @@ def _markup_line(text: str) -> str:
 
 def _markup(text: str) -> str:
     """A host's text in Markdown, which shows it as it is."""
-    return _MARKUP.sub(r"\\\g<0>", text)
+    return text.translate(_MARKUP)
