@@ -3,7 +3,9 @@
 import json
 from collections.abc import Iterator
 from functools import cache
+from inspect import cleandoc
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -70,4 +72,16 @@ def schema() -> str:
         "$id": SCHEMA_ID,
         "title": "qualys-verify run.json",
     }
-    return json.dumps({**head, **made}, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps({**head, **_dedented(made)}, indent=2, ensure_ascii=False) + "\n"
+
+
+def _dedented(part: Any) -> Any:  # noqa: ANN401  # a schema's shape is JSON's own
+    """The same with descriptions as text: docstrings are indented as the code is, and some releases of msgspec keep that."""
+    match part:
+        case dict():
+            return {name: _dedented(value) for name, value in part.items()}
+        case list():
+            return list(map(_dedented, part))
+        case str():
+            return cleandoc(part)
+    return part
