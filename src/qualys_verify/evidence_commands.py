@@ -13,15 +13,15 @@ import pytest
 
 from qualys_verify.evidence import bundle, comparison_text, digests
 from qualys_verify.evidence import journal as journal_file
-from qualys_verify.evidence.bundle import FORMATS, Seal
+from qualys_verify.evidence.bundle import FORMATS
 from qualys_verify.evidence.compare import compare
 from qualys_verify.evidence.journal import write_journal
 from qualys_verify.evidence.merge import Prefer, merge, missing_shards
-from qualys_verify.evidence.plain import one_line
+from qualys_verify.evidence.plain import for_encoding, one_line
 from qualys_verify.evidence.result import Result
 from qualys_verify.evidence.run_json import read_result, schema
+from qualys_verify.evidence.seal import Seal
 from qualys_verify.evidence.signature import try_key
-from qualys_verify.evidence.terminal import for_encoding
 from qualys_verify.evidence.verify import Trust, check, counted
 from qualys_verify.verdict import INCONCLUSIVE_STATUS
 

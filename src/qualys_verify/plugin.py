@@ -1,28 +1,24 @@
 """pytest's hooks, handing on to the rooms that do the work."""
 
 import signal
-import sys
 import threading
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from _pytest.terminal import TerminalReporter
 
 from qualys_verify import memory, protocol
-from qualys_verify.evidence import howto
-from qualys_verify.evidence.bundle import PAGE
-from qualys_verify.evidence.comparison_text import as_text
 from qualys_verify.evidence.pytest_html import MOST_HOSTS, Page, name_page
 from qualys_verify.evidence.redaction import Redactor, load_rules
 from qualys_verify.evidence.signature import try_key
-from qualys_verify.evidence.terminal import Look, for_encoding, render
 from qualys_verify.findings import annotate, finding_of, missed, redact, target_of, waive
 from qualys_verify.looking import Looking
 from qualys_verify.meanwhile import meanwhile
@@ -30,7 +26,7 @@ from qualys_verify.names import without_pod
 from qualys_verify.observation import FLEET, Observation, Sightings, is_trigger, plan
 from qualys_verify.progress import Ticker
 from qualys_verify.provenance import Provenance, provenance_of, runbook_digest
-from qualys_verify.recorder import Opening, Recorder, Sealed, redacted
+from qualys_verify.recorder import Opening, Recorder, redacted
 from qualys_verify.run import DeadlineOver, Run, reports_of
 from qualys_verify.scribe import JournalScribe
 from qualys_verify.settings import (
@@ -49,12 +45,15 @@ from qualys_verify.waivers import covering
 from qualys_verify.workers import wire
 from qualys_verify.workers.worker import Link, Worker, WorkerRun, is_worker
 
+if TYPE_CHECKING:
+    from qualys_verify.ending import Sealed
+
 RUN = pytest.StashKey[Run]()
 RECORDER = pytest.StashKey[Recorder]()
 SCRIBE = pytest.StashKey[JournalScribe]()  # who writes down each verdict: the recorder's, or a worker's
 EXPECTED = pytest.StashKey[list[Finding]]()  # the ledger, where workers have the tests
 PROVENANCE = pytest.StashKey[Future[Provenance]]()
-SEALED = pytest.StashKey[Sealed]()
+SEALED: "pytest.StashKey[Sealed]" = pytest.StashKey()
 INTERRUPTED = pytest.StashKey[str]()  # why the run ended early
 UNSEALED = pytest.StashKey[str]()  # why the evidence is not whole
 HANDLERS = pytest.StashKey[dict[signal.Signals, Any]]()  # those that were there before
@@ -314,6 +313,9 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     looking = Looking(session, run.fleet, observing, ticker)
     try:
         with looking:
+            meanwhile(
+                partial(import_module, "qualys_verify.ending")
+            )  # it takes its time, and nobody waits for it now
             done = yield
     finally:
         session.config.stash[INTERRUPTED] = looking.why_cut_short
@@ -481,8 +483,12 @@ class Sealing:
         recorder = session.config.stash.get(RECORDER, None)
         if recorder is not None:
             memory.let_go_of_items(session)
+            from qualys_verify.ending import seal  # noqa: PLC0415  # see pytest_runtestloop
+
             try:
-                session.config.stash[SEALED] = recorder.seal()
+                session.config.stash[SEALED] = seal(
+                    recorder.folder, session.config.stash[RUN].settings.evidence
+                )
             except (OSError, ValueError) as error:
                 session.config.stash[UNSEALED] = session.config.stash[RUN].redactor.clean(str(error))
                 session.exitstatus = session.exitstatus or pytest.ExitCode.INTERNAL_ERROR
@@ -498,24 +504,9 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
     if not findings:
         terminalreporter.write_line("Nothing was assessed: no sentence of the runbook was selected.")
         return
-    note = (
-        "This is the demo: it shows failures on purpose; demo://healthy ends green."
-        if run.shows_failures_on_purpose
-        else ""
-    )
-    width = max(60, min(120, terminalreporter._screen_width))  # noqa: SLF001  # has no public name
-    terminalreporter.section("Qualys Cloud Agent runbook")
-    sealed = config.stash.get(SEALED, None)
-    look = Look(width, colour=terminalreporter.hasmarkup)
-    summary = render(findings, run.still_open(findings), sealed.result.waivers if sealed else (), note, look)
-    if sealed and sealed.comparison:
-        summary += f"\n{as_text(sealed.comparison, width=width, colour=terminalreporter.hasmarkup)}"
-    terminalreporter.write(for_encoding(summary, getattr(sys.stdout, "encoding", None)))
-    if UNSEALED in config.stash:
-        terminalreporter.write_line(f"The evidence is not whole: {config.stash[UNSEALED]}", red=True)
-    terminalreporter.write_line(f"Evidence: {run.folder}")
-    if sealed:
-        terminalreporter.write_line(f"  {PAGE} is its page, {howto.NAME} says how to check it")
+    from qualys_verify.ending import summarise  # noqa: PLC0415  # see pytest_runtestloop
+
+    summarise(terminalreporter, run, findings, config.stash.get(SEALED, None), config.stash.get(UNSEALED, ""))
     if len(run.targets) > MOST_HOSTS and not getattr(config.option, "htmlpath", None):
         terminalreporter.write_line(
             f"  no pytest.html above {MOST_HOSTS} hosts, it opens slowly: --html=PATH writes it"

@@ -9,24 +9,15 @@ from typing import Protocol, Self
 
 import pytest
 from _pytest.terminal import TerminalReporter
-from rich.console import Console, Group, OverflowMethod, RenderableType
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
 
-from qualys_verify.evidence.terminal import for_encoding
 from qualys_verify.fleet import Progress, Visit
 from qualys_verify.host import Waiting
 
-# On a log nobody wants a line a second; on a screen nobody reads faster.
+# On a log nobody wants a line a second.
 _LOG_INTERVAL = 60.0
-_FRAME_INTERVAL = 0.5
 # So many hosts are named, and so many kinds of waiting.
 _HOSTS_SHOWN = 3
 _KINDS_SHOWN = 4
-# The bar's width, where there is room for one.
-_SHORTEST_BAR, _LONGEST_BAR = 8, 24
 # A rate over less time than this is chance, in seconds.
 _RATE_AFTER = 5.0
 # What an observation is called while it is made, where its name would not tell.
@@ -39,7 +30,7 @@ _LABELS = {
 }
 
 
-class _Watcher(Protocol):
+class Watcher(Protocol):
     """Somebody who looks at the progress a few times a second."""
 
     def show(self, progress: Progress) -> None:
@@ -53,16 +44,13 @@ class Ticker:
     """The progress for whoever ran pytest: nothing with `-q` or without a terminal reporter."""
 
     def __init__(self, config: pytest.Config) -> None:
-        """Nothing is printed yet."""
+        """Nothing is printed yet. `has_panel`: lines are drawn again and again, which nothing else may be printed into."""
         terminal = config.pluginmanager.get_plugin("terminalreporter")
-        self._watcher: _Watcher | None = None
+        self.has_panel = False
+        self._watcher: Watcher | None = None
         if isinstance(terminal, TerminalReporter) and config.get_verbosity() >= 0:
-            self._watcher = _Panel(terminal) if _can_redraw(config, terminal) else _Lines(terminal)
-
-    @property
-    def has_panel(self) -> bool:
-        """Whether lines are drawn again and again, which nothing else may be printed into."""
-        return isinstance(self._watcher, _Panel)
+            self.has_panel = _can_redraw(config, terminal)
+            self._watcher = _panel(terminal) if self.has_panel else _Lines(terminal)
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -94,6 +82,12 @@ def _has_live_log(config: pytest.Config) -> bool:
     return config.getoption("log_cli_level", None) is not None or bool(config.getini("log_cli"))
 
 
+def _panel(terminal: TerminalReporter) -> Watcher:
+    from qualys_verify.panel import Panel  # noqa: PLC0415  # with rich, which takes its time
+
+    return Panel(terminal)
+
+
 class _Lines:
     """A line a minute."""
 
@@ -112,53 +106,6 @@ class _Lines:
         pass
 
 
-class _Panel:
-    """A few lines that are drawn again and again, and gone at the end."""
-
-    def __init__(self, terminal: TerminalReporter) -> None:
-        self._console = Console(
-            file=terminal._tw._file,  # noqa: SLF001  # has no public name
-            force_terminal=True,
-            color_system="auto" if terminal.hasmarkup else None,
-            highlight=False,
-            emoji=False,
-        )
-        self._live = Live(
-            console=self._console,
-            auto_refresh=False,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-            vertical_overflow="crop",
-        )
-        self._started = time.monotonic()
-        self._next = self._started + _FRAME_INTERVAL
-
-    def show(self, progress: Progress) -> None:
-        now = time.monotonic()
-        if now < self._next:
-            return
-        self._next = now + _FRAME_INTERVAL
-        if not self._live.is_started:
-            self._live.start()
-        self._live.update(panel(progress, self._started, now, self._console), refresh=True)
-
-    def end(self) -> None:
-        try:
-            self._live.stop()
-        except BaseException:  # a second Ctrl-C
-            self._console.show_cursor()
-            raise
-
-
-def panel(progress: Progress, started: float, now: float, console: Console) -> RenderableType:
-    """At most five lines: how far, who waits for what, and which hosts take longest. Times are monotonic, in seconds."""
-    lines = [_text(line, console) for line in _longest(progress.visits, now)]
-    if kinds := _kinds(progress):
-        lines.insert(0, _text(f"  {kinds}", console))
-    return Group(_head(progress, started, now, console), *lines)
-
-
 def sentence(progress: Progress, now: float) -> str:
     """`looking: 2 of 5 hosts done; 3 waiting for the scan; longest: web1 2:10, …`; `now` is monotonic, in seconds."""
     hosts = ", ".join(
@@ -166,27 +113,14 @@ def sentence(progress: Progress, now: float) -> str:
     )
     parts = (
         f"looking: {progress.done} of {progress.hosts} hosts done",
-        _kinds(progress),
+        kinds_of_waiting(progress),
         f"longest: {hosts}" if hosts else "",
     )
     return "; ".join(filter(None, parts))
 
 
-def _head(progress: Progress, started: float, now: float, console: Console) -> Table:
-    """How far; the bar has what room the words leave."""
-    words = _how_far(progress, now - started, now)
-    room = min(_LONGEST_BAR, console.width - len(words) - 2)
-    head = Table.grid(padding=(0, 1))
-    bar = [ProgressBar(progress.hosts, progress.done, width=room)] if room >= _SHORTEST_BAR else []
-    for _ in bar:
-        head.add_column(no_wrap=True)
-    head.add_column(no_wrap=True)
-    head.add_row(*bar, _text(words, console))
-    return head
-
-
-def _how_far(progress: Progress, passed: float, now: float) -> str:
-    """`3 of 12 hosts done, 0:18 passed, 10 a minute, polls end within 0:38`."""
+def how_far(progress: Progress, passed: float, now: float) -> str:
+    """As `3 of 12 hosts done, 0:18 passed, 10 a minute, polls end within 0:38`."""
     parts = [f"{progress.done} of {progress.hosts} hosts done", f"{_minutes(passed)} passed"]
     if progress.done and passed > _RATE_AFTER:
         parts.append(f"{60 * progress.done / passed:.0f} a minute")
@@ -196,7 +130,7 @@ def _how_far(progress: Progress, passed: float, now: float) -> str:
     return ", ".join(parts)
 
 
-def _kinds(progress: Progress) -> str:
+def kinds_of_waiting(progress: Progress) -> str:
     """`12 waiting for the scan, 3 connecting, 7 not begun`."""
     kinds = Counter(_doing(visit) or "being looked at" for visit in progress.visits).most_common()
     parts = [f"{number} {what}" for what, number in kinds[:_KINDS_SHOWN]]
@@ -207,7 +141,8 @@ def _kinds(progress: Progress) -> str:
     return ", ".join(parts)
 
 
-def _longest(visits: Sequence[Visit], now: float) -> list[str]:
+def longest(visits: Sequence[Visit], now: float) -> list[str]:
+    """A line for each of those that take longest."""
     slowest = _slowest(visits)
     width = max((len(visit.target_id) for visit in slowest), default=0)
     return [
@@ -242,8 +177,3 @@ def _minutes(seconds: float) -> str:
     minutes, rest = divmod(max(0, round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def _text(line: str, console: Console) -> Text:
-    overflow: OverflowMethod = "ellipsis" if console.encoding.startswith("utf") else "crop"
-    return Text(for_encoding(line, console.encoding), no_wrap=True, overflow=overflow)

@@ -1,13 +1,11 @@
-"""The evidence of one run, from its first record to the sealed folder."""
+"""The evidence of one run while it goes on: from the first record of its journal to the last."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from qualys_verify.evidence import bundle, comparison_text
 from qualys_verify.evidence import journal as journal_file
-from qualys_verify.evidence.compare import Comparison, compare
 from qualys_verify.evidence.events import (
     FORMAT,
     AnyEvent,
@@ -20,7 +18,6 @@ from qualys_verify.evidence.events import (
 )
 from qualys_verify.evidence.journal import Journal
 from qualys_verify.evidence.redaction import Redactor
-from qualys_verify.evidence.result import Result, result_of
 from qualys_verify.provenance import Provenance
 from qualys_verify.scribe import JournalScribe
 from qualys_verify.settings import EvidenceSettings
@@ -44,16 +41,8 @@ class Opening:
     inventory: Inventory
 
 
-@dataclass(frozen=True)
-class Sealed:
-    """What the evidence says, and how that compares with the baseline, if one was given."""
-
-    result: Result
-    comparison: Comparison | None
-
-
 class Recorder:
-    """Writes a run's journal, and makes its bundle at the end."""
+    """Writes a run's journal."""
 
     def __init__(
         self, folder: Path, redactor: Redactor, settings: EvidenceSettings, *, keeps_replies: bool = True
@@ -100,16 +89,6 @@ class Recorder:
         """Write down how the run ended; no record comes after this."""
         self._journal.write(Ended(datetime.now(UTC), exit_status, self._redactor.clean(interrupted)))
         self._journal.close()
-
-    def seal(self) -> Sealed:
-        """Render and seal the bundle; see `bundle.complete` for what it raises."""
-        comparison = None
-        if self._settings.baseline is not None:
-            comparison = compare(self._settings.baseline, result_of(bundle.read_chain(self.folder)))
-            bundle.write(self.folder / f"{comparison_text.NAME}.json", comparison_text.as_json(comparison))
-            bundle.write(self.folder / f"{comparison_text.NAME}.html", comparison_text.as_page(comparison))
-        bundle.point_latest(self.folder)
-        return Sealed(bundle.complete(self.folder, self._settings.seal), comparison)
 
 
 def _plan(planned: Iterable[Finding], clean: Callable[[str], str]) -> Planned:

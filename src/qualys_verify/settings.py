@@ -13,10 +13,10 @@ from qualys_verify.agent.layout import UNIT, Layout
 from qualys_verify.agent.patterns import Patterns, load_patterns
 from qualys_verify.agent.request import CONTAINER_TYPES, THROTTLE_RANGE, ScanType
 from qualys_verify.cluster import Defaults
-from qualys_verify.evidence.bundle import Seal
 from qualys_verify.evidence.redaction import Redactor, Rule, load_rules
 from qualys_verify.evidence.result import Result
 from qualys_verify.evidence.run_json import read_result
+from qualys_verify.evidence.seal import Seal
 from qualys_verify.pace import Pace, Share
 from qualys_verify.shard import Shard, read_shard
 from qualys_verify.targets import EXAMPLE, is_selector, local_path

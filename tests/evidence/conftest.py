@@ -5,7 +5,8 @@ import subprocess
 
 import pytest
 
-from qualys_verify.evidence.bundle import Seal, complete
+from qualys_verify.evidence.bundle import complete
+from qualys_verify.evidence.seal import Seal
 from tests.evidence import sample
 
 

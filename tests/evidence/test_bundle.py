@@ -5,8 +5,9 @@ import threading
 import pytest
 
 from qualys_verify.evidence import bundle, digests
-from qualys_verify.evidence.bundle import Seal, complete
+from qualys_verify.evidence.bundle import complete
 from qualys_verify.evidence.journal import NAME, write_journal
+from qualys_verify.evidence.seal import Seal
 from tests.evidence import sample
 
 

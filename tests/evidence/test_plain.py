@@ -6,6 +6,7 @@ import pytest
 
 from qualys_verify.evidence.events import Ended
 from qualys_verify.evidence.plain import (
+    for_encoding,
     looked,
     name_of,
     one_line,
@@ -95,3 +96,8 @@ def test_a_waiver_that_is_not_in_force_says_nothing_of_what_is_as_it_should_be()
     result = odd.clean(Verdict.COMPLIANT)
     (host,) = result.hosts
     assert waiver_on(odd.expired().waivers, host, host.assessments[0]) is None
+
+
+def test_a_terminal_without_the_symbols_gets_others():
+    assert for_encoding("✔ ✘ … ü", "ascii") == "+ x ... ?"
+    assert for_encoding("✔ ü", "utf-8") == "✔ ü"

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from _pytest.terminal import TerminalReporter
 
-from qualys_verify import progress
+from qualys_verify import panel, progress
 from qualys_verify.fleet import Progress, Visit
 from qualys_verify.host import Waiting
 from qualys_verify.progress import Ticker, sentence
@@ -52,7 +52,8 @@ def test_the_line_of_a_log_says_how_many_wait_for_what_and_for_whom():
 def clock(monkeypatch):
     """The time as the progress has it; set it by hand."""
     now = SimpleNamespace(seconds=NOW)
-    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: now.seconds))
+    for module in (panel, progress):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now.seconds))
     return now
 
 

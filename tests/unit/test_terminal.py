@@ -1,7 +1,7 @@
 """The end of a run on the terminal: fits a screen, is readable without colours, and shows no host's tricks."""
 
 from qualys_verify.evidence.still_open import OpenReason
-from qualys_verify.evidence.terminal import Look, for_encoding, render
+from qualys_verify.evidence.terminal import Look, render
 from qualys_verify.frame import text
 from qualys_verify.verdict import Finding, Verdict
 from tests.evidence import sample
@@ -64,8 +64,3 @@ def test_markup_of_a_host_is_text():
 
 def test_what_a_host_prints_moves_no_cursor_and_reverses_no_text():
     assert text(b"a\x1b[2J\x00\r\nb\x9b\xe2\x80\xae") == "a\\x1b[2J\nb\\x9b\\u202e"
-
-
-def test_a_terminal_without_the_symbols_gets_others():
-    assert for_encoding("✔ ✘ … ü", "ascii") == "+ x ... ?"
-    assert for_encoding("✔ ü", "utf-8") == "✔ ü"

@@ -9,7 +9,6 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from qualys_verify.evidence.oscal import render_oscal
 from qualys_verify.evidence.page import render_page
 from qualys_verify.evidence.result import Result, Transcript, file_name, result_of, transcripts_of
 from qualys_verify.evidence.results_csv import render_csv
+from qualys_verify.evidence.seal import Seal
 from qualys_verify.evidence.still_open import still_open
 from qualys_verify.evidence.transcript import render_transcript
 from qualys_verify.identity import REBOOT
@@ -33,14 +33,6 @@ from qualys_verify.identity import REBOOT
 Files = Iterator[tuple[str, Iterable[bytes]]]
 LATEST = "latest"
 PAGE = "report.html"
-
-
-@dataclass(frozen=True)
-class Seal:
-    """How a bundle is sealed: the key that signs, and the authority that stamps the time; None for neither."""
-
-    key: Path | None = None
-    timestamp_url: str | None = None
 
 
 def _whole(

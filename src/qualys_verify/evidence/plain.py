@@ -16,6 +16,9 @@ _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]"
 )
 
+# What stands for the symbols where the terminal's encoding has none for them.
+_PLAIN = str.maketrans({"✔": "+", "✘": "x", "…": "..."})
+
 
 @lru_cache(256)  # those of the run itself stand beside each check
 def utc(at: datetime) -> str:
@@ -50,6 +53,15 @@ def shortened(text: str, length: int) -> str:
     if len(text) <= length:
         return text
     return f"{text[:length]} … (the first {length} of {len(text)} characters; run.json has all)"
+
+
+def for_encoding(text: str, encoding: str | None) -> str:
+    """The text as a terminal of this encoding can show it."""
+    try:
+        text.encode(encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return text.translate(_PLAIN).encode("ascii", "replace").decode()
+    return text
 
 
 def said(assessment: Assessment) -> str:

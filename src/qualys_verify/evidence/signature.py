@@ -7,14 +7,12 @@ token itself stands in SHA256SUMS. Both are made by the programs that a stranger
 
 import base64
 import binascii
-import http.client
 import os
 import re
 import signal
 import subprocess
 import tempfile
 import textwrap
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from queue import Empty, Queue
@@ -122,12 +120,11 @@ def stamp(folder: Path, url: str) -> None:
         f"no time stamp for {folder.name}",
         "install openssl",
     )
-    request = urllib.request.Request(  # noqa: S310  # the scheme is checked where the option is read
-        url, data=query, headers={"Content-Type": "application/timestamp-query"}
-    )
+    from http.client import HTTPException  # noqa: PLC0415  # with TLS, which takes its time, and few ask for a stamp
+
     try:
-        token = _answer(request)
-    except (OSError, http.client.HTTPException, ValueError) as error:
+        token = _answer(url, query)
+    except (OSError, HTTPException, ValueError) as error:
         raise SealError(f"no time stamp for {folder.name}: {url} does not answer ({error})") from error
     path = folder / TIMESTAMP
     try:
@@ -149,13 +146,17 @@ def _refuse_what_is_no_stamp(path: Path, url: str) -> None:
         raise SealError(f"no time stamp for {path.parent.name}: {url} did not grant it")
 
 
-def _answer(request: urllib.request.Request) -> bytes:
+def _answer(url: str, query: bytes) -> bytes:
     """What an authority answers, within its time as a whole: urllib's own is for every single byte."""
+    from urllib.request import Request, urlopen  # noqa: PLC0415  # as the caller
+
+    headers = {"Content-Type": "application/timestamp-query"}
+    request = Request(url, data=query, headers=headers)  # noqa: S310  # the scheme is checked where the option is read
     answers: Queue[bytes | Exception] = Queue()
 
     def ask() -> None:
         try:
-            with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310  # as the caller
+            with urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310  # see above
                 answers.put(answer.read(_LARGEST))
         except Exception as error:  # noqa: BLE001  # raised where it is waited for
             answers.put(error)

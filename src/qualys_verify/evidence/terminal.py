@@ -56,19 +56,6 @@ def render(
     return out.getvalue()
 
 
-# What stands for the symbols where the terminal's encoding has none for them.
-_PLAIN = str.maketrans({"✔": "+", "✘": "x", "…": "..."})
-
-
-def for_encoding(text: str, encoding: str | None) -> str:
-    """The text as a terminal of this encoding can show it."""
-    try:
-        text.encode(encoding or "ascii")
-    except (UnicodeEncodeError, LookupError):
-        return text.translate(_PLAIN).encode("ascii", "replace").decode()
-    return text
-
-
 def _summary(
     findings: Sequence[Finding], reasons: Sequence[OpenReason], waivers: Sequence[WaiverUse], note: str
 ) -> RenderableType:
