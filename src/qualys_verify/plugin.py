@@ -6,7 +6,6 @@ from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
-from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -313,9 +312,6 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     looking = Looking(session, run.fleet, observing, ticker)
     try:
         with looking:
-            meanwhile(
-                partial(import_module, "qualys_verify.ending")
-            )  # it takes its time, and nobody waits for it now
             done = yield
     finally:
         session.config.stash[INTERRUPTED] = looking.why_cut_short
@@ -483,7 +479,7 @@ class Sealing:
         recorder = session.config.stash.get(RECORDER, None)
         if recorder is not None:
             memory.let_go_of_items(session)
-            from qualys_verify.ending import seal  # noqa: PLC0415  # see pytest_runtestloop
+            from qualys_verify.ending import seal  # noqa: PLC0415  # with rich and the page, which take their time
 
             try:
                 session.config.stash[SEALED] = seal(
@@ -504,7 +500,7 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
     if not findings:
         terminalreporter.write_line("Nothing was assessed: no sentence of the runbook was selected.")
         return
-    from qualys_verify.ending import summarise  # noqa: PLC0415  # see pytest_runtestloop
+    from qualys_verify.ending import summarise  # noqa: PLC0415  # with rich and the page, which take their time
 
     summarise(terminalreporter, run, findings, config.stash.get(SEALED, None), config.stash.get(UNSEALED, ""))
     if len(run.targets) > MOST_HOSTS and not getattr(config.option, "htmlpath", None):
