@@ -33,6 +33,8 @@ def main() -> int:
 
 
 def _held(folder: Path) -> dict[str, int]:
+    """What is left of a run; what it has kept from being looked through is garbage like any other now."""
+    gc.unfreeze()
     gc.collect()
     _reap()
     pid = os.getpid()

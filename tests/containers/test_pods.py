@@ -229,12 +229,12 @@ def test_a_script_in_the_shell_leaves_nothing_behind_for_the_next(standin, enter
 
 def test_a_command_that_hangs_ends_its_shell_and_the_next_gets_another(standin, enter):
     c = standin()
-    way = enter(targets_of(c)[0], seconds=2)
+    way = enter(targets_of(c)[0], seconds=8)
     assert says(way, "echo a") == ["a"]
     started = time.monotonic()
-    with pytest.raises(TimedOut, match=r"agent-1.*no answer within 2 s"):
+    with pytest.raises(TimedOut, match=r"agent-1.*no answer within 8 s"):
         way.run(["sleep 60"])
-    assert time.monotonic() - started < 8
+    assert time.monotonic() - started < 20
     assert says(way, "echo b") == ["b"]
     assert len(c.asked("create", "pods/exec")) == 2
 
