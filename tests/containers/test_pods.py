@@ -234,7 +234,7 @@ def test_a_command_that_hangs_ends_its_shell_and_the_next_gets_another(standin, 
     started = time.monotonic()
     with pytest.raises(TimedOut, match=r"agent-1.*no answer within 8 s"):
         way.run(["sleep 60"])
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 14
     assert says(way, "echo b") == ["b"]
     assert len(c.asked("create", "pods/exec")) == 2
 

@@ -66,22 +66,18 @@ def _decoder() -> msgspec.json.Decoder[Result]:
 
 def schema() -> str:
     """The JSON Schema (2020-12) of `run.json`; also published as `run.schema.json` beside this file."""
-    made = msgspec.json.schema(Result)
+    made = json.loads(json.dumps(msgspec.json.schema(Result)), object_hook=_dedented)
     head = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": SCHEMA_ID,
         "title": "qualys-verify run.json",
     }
-    return json.dumps({**head, **_dedented(made)}, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps({**head, **made}, indent=2, ensure_ascii=False) + "\n"
 
 
-def _dedented(part: Any) -> Any:  # noqa: ANN401  # a schema's shape is JSON's own
-    """The same with descriptions as text: docstrings are indented as the code is, and some releases of msgspec keep that."""
+def _dedented(part: dict[str, Any]) -> dict[str, Any]:
+    """A part of a schema; its description is a docstring, which some releases of msgspec leave indented as the code is."""
     match part:
-        case dict():
-            return {name: _dedented(value) for name, value in part.items()}
-        case list():
-            return list(map(_dedented, part))
-        case str():
-            return cleandoc(part)
+        case {"description": str(text)}:
+            return {**part, "description": cleandoc(text)}
     return part
