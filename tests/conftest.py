@@ -1,5 +1,8 @@
 """For all of the suite's own tests."""
 
+import os
+
+import pytest
 from hypothesis import HealthCheck, is_hypothesis_test, settings
 
 # No file of examples in the checkout, and no verdict on how busy the machine is.
@@ -15,6 +18,12 @@ def pytest_configure(config):
     """A warning is a failure here; an operator's run goes on."""
     config.addinivalue_line("filterwarnings", "error")
     config.addinivalue_line("markers", "property: a property test, which tests/fuzz.py hunts with for longer")
+
+
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist's
+def pytest_xdist_auto_num_workers(config):
+    """For `-n auto`: half of the time these tests wait for hosts, which leaves processors to others."""
+    return 2 * (os.cpu_count() or 1)
 
 
 def pytest_itemcollected(item):
