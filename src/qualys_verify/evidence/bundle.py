@@ -74,8 +74,8 @@ FORMATS: Mapping[str, Callable[[Result, Sequence[Transcript]], Files]] = {
     "oscal": _whole("oscal-assessment-results.json", render_oscal),
     "howto": _whole(howto.NAME, lambda result: [howto.render_howto(result)]),
 }
-# Half of the work: those that show commands, so that a child need not hold them, too, and one more.
-_HERE = ("html", "transcripts", "junit")
+# Half of the work: those that show commands, so that a child need not hold them, too.
+_HERE = ("html", "transcripts")
 
 
 def read_chain(folder: Path) -> Chain:
