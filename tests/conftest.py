@@ -21,7 +21,7 @@ def pytest_configure(config):
 
 
 @pytest.hookimpl(optionalhook=True)  # pytest-xdist's
-def pytest_xdist_auto_num_workers(config):
+def pytest_xdist_auto_num_workers():
     """For `-n auto`: half of the time these tests wait for hosts, which leaves processors to others."""
     return 2 * (os.cpu_count() or 1)
 
