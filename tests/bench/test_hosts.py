@@ -142,7 +142,6 @@ def test_hundreds_come_up_within_seconds():
     assert took < 30
 
 
-
 @pytest.mark.parametrize(
     ("member", "said"),
     [
