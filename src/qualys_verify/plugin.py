@@ -305,9 +305,11 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     if run is None or broken or not session.items or not _will_look(session.config):
         return (yield)
     _leave_out_file_names(session.config)
+    ticker = Ticker(
+        session.config
+    )  # before the journal: who is interrupted while it is made has looked at nothing
     expected = (missed(item) for item in session.items)
     recorder = _begin(session.config, run, (finding for finding in expected if finding is not None))
-    ticker = Ticker(session.config)
     observing = run.observing(_plans(session.items), ticker.show, recorder.scribe)
     looking = Looking(session, run.fleet, observing, ticker)
     try:
@@ -479,16 +481,25 @@ class Sealing:
         recorder = session.config.stash.get(RECORDER, None)
         if recorder is not None:
             memory.let_go_of_items(session)
-            from qualys_verify.ending import seal  # noqa: PLC0415  # with rich and the page, which take their time
-
+            run = session.config.stash[RUN]
             try:
-                session.config.stash[SEALED] = seal(
-                    recorder.folder, session.config.stash[RUN].settings.evidence
-                )
-            except (OSError, ValueError) as error:
-                session.config.stash[UNSEALED] = session.config.stash[RUN].redactor.clean(str(error))
+                from qualys_verify.ending import seal  # noqa: PLC0415  # with rich and the page, which take their time
+
+                session.config.stash[SEALED] = seal(recorder.folder, run.settings.evidence)
+            except Exception as error:  # noqa: BLE001  # whatever it is, what was seen is told, and why there is no more of it
+                session.config.stash[UNSEALED] = run.redactor.clean(_why_unsealed(error, recorder.folder))
                 session.exitstatus = session.exitstatus or pytest.ExitCode.INTERNAL_ERROR
         return done
+
+
+def _why_unsealed(error: Exception, folder: Path) -> str:
+    """A package that is replaced while the run goes on can be one that does not fit what is loaded already."""
+    if isinstance(error, OSError | ValueError) and str(error):
+        return str(error)
+    return (
+        f"{error!r} inside qualys-verify, which may have been replaced meanwhile: with a whole installation "
+        f"`qualys-verify render {folder}` makes the rest"
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -500,9 +511,14 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
     if not findings:
         terminalreporter.write_line("Nothing was assessed: no sentence of the runbook was selected.")
         return
-    from qualys_verify.ending import summarise  # noqa: PLC0415  # with rich and the page, which take their time
-
-    summarise(terminalreporter, run, findings, config.stash.get(SEALED, None), config.stash.get(UNSEALED, ""))
+    unsealed = config.stash.get(UNSEALED, "")
+    try:
+        from qualys_verify.ending import summarise  # noqa: PLC0415  # with rich and the page, which take their time
+    except Exception:  # noqa: BLE001  # told in `unsealed`, which it kept from being sealed
+        terminalreporter.write_line(f"The evidence is not whole: {unsealed}", red=True)
+        terminalreporter.write_line(f"Evidence: {run.folder}")
+        return
+    summarise(terminalreporter, run, findings, config.stash.get(SEALED, None), unsealed)
     if len(run.targets) > MOST_HOSTS and not getattr(config.option, "htmlpath", None):
         terminalreporter.write_line(
             f"  no pytest.html above {MOST_HOSTS} hosts, it opens slowly: --html=PATH writes it"

@@ -62,3 +62,15 @@ def test_a_child_that_was_killed_is_done_without(folder, monkeypatch):
     monkeypatch.setattr(bundle, "_silently", killed)
     (folder / "results.csv").unlink()
     assert written(folder) == whole
+
+
+def test_where_no_child_can_be_started_it_is_done_without(folder, monkeypatch):
+    whole = written(folder)
+
+    def refused():
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(threading, "active_count", lambda: 1)
+    monkeypatch.setattr("os.fork", refused)
+    (folder / "results.csv").unlink()
+    assert written(folder) == whole

@@ -11,6 +11,7 @@ from qualys_verify.evidence.plain import (
     name_of,
     one_line,
     printable,
+    remembered,
     said,
     shortened,
     state_of,
@@ -79,6 +80,20 @@ def test_how_a_run_ended():
     assert state_of(odd.killed().run).startswith("incomplete")
     events = [event for event in sample.events() if not isinstance(event, Ended)]
     assert state_of(sample.result([*events, Ended(sample.at(9), 2, "Ctrl-C")]).run) == "interrupted: Ctrl-C"
+    assert state_of(sample.result([*events, Ended(sample.at(9), 2, "")]).run) == "interrupted: before its end"
+
+
+@pytest.mark.parametrize(("length", "times"), [(3, 1), (1_000, 1), (1_001, 2)])
+def test_only_what_is_made_of_short_texts_is_kept(length, times):
+    made = []
+
+    @remembered
+    def upper(text):
+        made.append(text)
+        return text.upper()
+
+    assert {upper("a" * length), upper("a" * length)} == {"A" * length}
+    assert len(made) == times
 
 
 def waivers_beside(result):

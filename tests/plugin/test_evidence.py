@@ -363,6 +363,54 @@ def test_an_authority_that_does_not_answer_is_said_and_the_run_does_not_end_well
     assert holds(evidence(ran)), "everything else is there"
 
 
+# Plugins that break what the end of a run needs: as a package does that is replaced meanwhile, or an error without words.
+BREAKS = {
+    "no module": """
+import sys
+
+class Gone:
+    def find_spec(self, name, path=None, target=None):
+        if name == "qualys_verify.evidence.oscal":
+            raise ImportError("cannot import name 'Table'")
+
+sys.meta_path.insert(0, Gone())
+""",
+    "another module": """
+import sys, types
+sys.modules["qualys_verify.evidence.oscal"] = types.ModuleType("oscal")
+""",
+    "no words": """
+from qualys_verify.evidence import bundle
+
+def complete(folder, seal):
+    raise OSError
+
+bundle.complete = complete
+""",
+    "a defect": """
+from qualys_verify.evidence import bundle
+bundle.render_intoto = None
+""",
+}
+
+
+@pytest.mark.parametrize("breaks", BREAKS)
+def test_what_breaks_at_the_end_takes_neither_the_summary_nor_the_journal_away(
+    run, standin, tmp_path, breaks
+):
+    (tmp_path / "breaks_the_end.py").write_text(BREAKS[breaks])
+    ran = run(
+        *standin("runbook").arguments, "-k", "unit_exists", "-p", "breaks_the_end", PYTHONPATH=str(tmp_path)
+    )
+    assert ran.status == 3
+    assert "The evidence is not whole: " in ran.out
+    assert "Traceback" not in ran.out + ran.err
+    (folder,) = (ran.folder / "reports").glob("20*")
+    assert f"qualys-verify render {folder}` makes the rest" in ran.out.replace("\n", "")
+    assert main(["render", str(folder)]) == 0
+    assert holds(folder)
+
+
 def test_hosts_that_differ_only_in_what_is_taken_out_stay_two(run):
     ran = run("--hosts=ssh://127.0.0.1:1,ssh://127.0.0.2:1", "--redact-addresses", "-vv", "-k", "unit_exists")
     told = json.loads((evidence(ran) / "run.json").read_text())

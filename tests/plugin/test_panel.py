@@ -72,3 +72,23 @@ def test_ctrl_c_leaves_a_clean_screen_and_the_cursor(on_screen, arguments):
 
 def _collected(screen):
     return next(line for line in screen.lines if line.startswith("collected "))
+
+
+def test_who_is_interrupted_before_anything_is_looked_at_leaves_no_evidence(tmp_path, monkeypatch, request):
+    (tmp_path / "interrupts.py").write_text(
+        """
+import sys
+
+class Interrupts:
+    def find_spec(self, name, path=None, target=None):
+        if name == "qualys_verify.panel":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupts())
+"""
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    screen, run = request.getfixturevalue("on_screen")("--hosts=demo://healthy", "-p", "interrupts")
+    screen.read_until(lambda: run.poll() is not None)
+    assert run.returncode == 2
+    assert not list((tmp_path / "reports").glob("*/journal.jsonl"))

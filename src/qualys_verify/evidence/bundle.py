@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from qualys_verify.evidence import digests, howto, run_json, signature
@@ -142,18 +143,29 @@ def _silently(write: Callable[[], None]) -> None:
         raise SystemExit(1) from None
 
 
+def _started(write: Callable[[], None]) -> BaseProcess | None:
+    """A child that does something; None where there can be none."""
+    if threading.active_count() > 1 or "fork" not in multiprocessing.get_all_start_methods():
+        return None
+    child = multiprocessing.get_context("fork").Process(target=_silently, args=(write,), daemon=True)
+    try:
+        child.start()
+    except OSError:  # no memory for it, or too many processes
+        return None
+    return child
+
+
 @contextmanager
 def _beside(write: Callable[[], None]) -> Iterator[None]:
     """Have a child do something meanwhile; where there can be none, or it fails, it is done here afterwards, and raises here.
 
     A child is a copy of this process and of one thread of it, so there must be no others.
     """
-    if threading.active_count() > 1 or "fork" not in multiprocessing.get_all_start_methods():
+    child = _started(write)
+    if child is None:
         yield
         write()
         return
-    child = multiprocessing.get_context("fork").Process(target=_silently, args=(write,), daemon=True)
-    child.start()
     try:
         yield
         child.join()

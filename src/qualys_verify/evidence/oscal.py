@@ -23,6 +23,7 @@ from qualys_verify.evidence.plain import (
     name_of,
     one_line,
     printable,
+    remembered,
     said,
     shortened,
     state_of,
@@ -371,7 +372,7 @@ def _prop(name: str, value: str) -> Table:
     return {"name": _token(name), "ns": _NAMESPACE, "value": _line(value)}
 
 
-@lru_cache(256)  # the few texts that every check has
+@remembered  # the few texts that every check has
 def _line(text: str) -> str:
     """A text as OSCAL's strings have it: one line, without white space at its ends, never empty."""
     return one_line(shortened(one_line(text), _LONGEST_LINE)) or "unknown"

@@ -19,6 +19,7 @@ from markupsafe import Markup
 from qualys_verify.evidence.controls import Control
 from qualys_verify.evidence.events import Check, Command
 from qualys_verify.evidence.grid import LIMITS, Grid, findings_of, grid, problems
+from qualys_verify.evidence.plain import is_cut_short
 from qualys_verify.evidence.result import Assessment, Host, Result, Run, Transcript, WaiverUse
 from qualys_verify.evidence.signature import NAMESPACE
 from qualys_verify.evidence.still_open import OpenReason
@@ -111,7 +112,6 @@ _MEANINGS: Mapping[int, tuple[str, Verdict, str]] = {
     ),
     6: ("inconclusive", Verdict.INCONCLUSIVE, "nothing is non-compliant, but something could not be seen"),
 }
-_CUT_SHORT = (2, 3)
 
 
 def _standing(run: Run) -> Standing:
@@ -120,7 +120,7 @@ def _standing(run: Run) -> Standing:
         return Standing("incomplete", Verdict.INCONCLUSIVE, "incomplete", meaning)
     unknown = ("unknown", Verdict.INCONCLUSIVE, "a status that this suite does not give")
     word, verdict, meaning = _MEANINGS.get(run.exit_status, unknown)
-    state = "interrupted" if run.interrupted or run.exit_status in _CUT_SHORT else "complete"
+    state = "interrupted" if is_cut_short(run) else "complete"
     return Standing(word, verdict, state, meaning)
 
 

@@ -1,9 +1,9 @@
 """What the renderers share: times, texts and names as every format can hold them."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, wraps
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from qualys_verify.evidence.result import Assessment, Host, Run, WaiverUse
@@ -17,6 +17,10 @@ _UNPRINTABLE = re.compile(
 )
 
 # What stands for the symbols where the terminal's encoding has none for them.
+# The statuses of pytest's for a run that was ended, and for one that broke.
+_CUT_SHORT = (2, 3)
+# Texts up to this long often stand beside each check or host, and are made once.
+_SHORT, _REMEMBERED = 1_000, 256
 _PLAIN = str.maketrans({"✔": "+", "✘": "x", "…": "..."})
 
 
@@ -34,6 +38,12 @@ def name_of(run: Run, *parts: str) -> UUID:
 @lru_cache(256)  # those of the tool and of a host stand beside each check
 def _uuid(run: str, parts: tuple[str, ...]) -> UUID:
     return uuid5(_NAMESPACE, "\0".join((run, *(f"{len(part)}:{part}" for part in parts))))
+
+
+def remembered(make: Callable[[str], str]) -> Callable[[str], str]:
+    """The same function of a text, which keeps what it made of short ones."""
+    kept = lru_cache(_REMEMBERED)(make)
+    return wraps(make)(lambda text: kept(text) if len(text) <= _SHORT else make(text))
 
 
 def printable(text: str) -> str:
@@ -81,7 +91,14 @@ def state_of(run: Run) -> str:
     """How the run ended, in a word or a sentence."""
     if not run.is_complete:
         return "incomplete: the run was killed before its end"
-    return f"interrupted: {run.interrupted}" if run.interrupted else "complete"
+    if not is_cut_short(run):
+        return "complete"
+    return f"interrupted: {run.interrupted or 'before its end'}"
+
+
+def is_cut_short(run: Run) -> bool:
+    """Whether a run was ended before it had judged everything, or broke."""
+    return bool(run.interrupted) or run.exit_status in _CUT_SHORT
 
 
 def waiver_on(uses: Iterable[WaiverUse], host: Host, assessment: Assessment) -> WaiverUse | None:

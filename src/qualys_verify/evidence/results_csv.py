@@ -9,10 +9,9 @@ import io
 import re
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 
 from qualys_verify.evidence.controls import controls_of
-from qualys_verify.evidence.plain import looked, printable, shortened, utc, waiver_on
+from qualys_verify.evidence.plain import looked, printable, remembered, shortened, utc, waiver_on
 from qualys_verify.evidence.result import Assessment, Host, Result
 
 COLUMNS = (
@@ -97,7 +96,7 @@ def _row(result: Result, host: Host, assessment: Assessment) -> Iterator[str]:
     return map(_cell, cells)
 
 
-@lru_cache(256)  # most of a row stands in every other row, too
+@remembered  # most of a row stands in every other row, too
 def _cell(text: str) -> str:
     """A cell that stays a text."""
     text = shortened(printable(text), _LONGEST)
