@@ -305,9 +305,8 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     if run is None or broken or not session.items or not _will_look(session.config):
         return (yield)
     _leave_out_file_names(session.config)
-    ticker = Ticker(
-        session.config
-    )  # before the journal: who is interrupted while it is made has looked at nothing
+    # Before the journal: who is interrupted while this is made has looked at nothing.
+    ticker = Ticker(session.config)
     expected = (missed(item) for item in session.items)
     recorder = _begin(session.config, run, (finding for finding in expected if finding is not None))
     observing = run.observing(_plans(session.items), ticker.show, recorder.scribe)

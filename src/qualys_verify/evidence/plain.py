@@ -16,11 +16,11 @@ _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]"
 )
 
-# What stands for the symbols where the terminal's encoding has none for them.
 # The statuses of pytest's for a run that was ended, and for one that broke.
 _CUT_SHORT = (2, 3)
 # Texts up to this long often stand beside each check or host, and are made once.
 _SHORT, _REMEMBERED = 1_000, 256
+# What stands for the symbols where the terminal's encoding has none for them.
 _PLAIN = str.maketrans({"✔": "+", "✘": "x", "…": "..."})
 
 
